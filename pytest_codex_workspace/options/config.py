@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from ..network.rules.upstream import ENVIRONMENT, InvalidUpstream, choose
 from ..reporting.output import OutputMode
 from ..text.option_names import spell_option
 from ..text.phrases import did_you_mean
@@ -86,7 +85,7 @@ class Config:
     cpus: float = 2.0
     memory: int = 8 * 1024**3
     # The URL may contain a password.
-    upstream_proxy: str = field(default=ENVIRONMENT, repr=False)
+    upstream_proxy: str = field(default="environment", repr=False)
     renew_cassette: bool = False
     services: tuple[ServiceSpec, ...] = ()
     notes: tuple[str, ...] = ()
@@ -390,6 +389,8 @@ def _check_registry(value: str, name: str) -> None:
 
 
 def _check_upstream(value: str, name: str) -> None:
+    from ..network.rules.upstream import InvalidUpstream, choose
+
     try:
         choose(value, {})
     except InvalidUpstream as error:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 from ..errors import ConfigError
-from ..snapshots.prepared import StateName
-from ..snapshots.snapshot import Snapshot
 from ..text.phrases import did_you_mean
 from .config import check_environment
 
 if TYPE_CHECKING:
     from ..network.policy_reader import PolicyLike
+    from ..snapshots.prepared import StateName
+    from ..snapshots.snapshot import Snapshot
 
 __all__ = ["DESCRIPTIONS", "Keywords", "WorkspaceRequest", "read_keywords", "read_markers"]
 
@@ -88,15 +88,17 @@ class WorkspaceRequest:
     """A snapshot, or the name of one that is prepared once for all tests."""
 
     def __post_init__(self) -> None:
+        if self.snapshot is None:
+            return
+        from ..snapshots.prepared import StateName
+
         if isinstance(self.snapshot, StateName):
             if self.snapshot.key is not None and self.state == "miss":
                 raise ConfigError(
                     f"{self.snapshot} is cached, and cache_miss reads no cache: leave out one of "
                     "the two, or the key"
                 )
-        elif self.snapshot is not None and (
-            self.state != "ready" or self.repo is not None or self.rev is not None
-        ):
+        elif self.state != "ready" or self.repo is not None or self.rev is not None:
             raise ConfigError(
                 "a snapshot has the repository, the commit and the setup of the workspace that it "
                 "was made of, so it goes with none of repo, rev, setup, cache_hit and cache_miss"
@@ -208,6 +210,9 @@ def _request(
 
 
 def _read_snapshot(value: object) -> Snapshot | StateName:
+    from ..snapshots.prepared import StateName
+    from ..snapshots.snapshot import Snapshot
+
     match value:
         case Snapshot():
             return value
@@ -247,6 +252,8 @@ def _read(mark: _Mark) -> Any:
                 f"{usage} takes the name of a fixture, which returns a function that prepares a "
                 f"workspace, and maybe a key: {usage}('installed', key='1')"
             )
+        from ..snapshots.prepared import StateName
+
         return StateName(args[0], kwargs.get("key"))
     if mark.name == "codex_network":
         if len(args) > 1 or (args and "policy" in kwargs):

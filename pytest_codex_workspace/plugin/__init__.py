@@ -53,7 +53,6 @@ from .shared import (
     share_workspace,
     watch_fixture,
 )
-from .starter import Starter
 from .summary import begin_tally, header_lines, notes_of, tally_of, write_summary
 from .workers import ENGINE_KEY, STANDARD_INPUT_KEY, STARTED_KEY, is_worker
 
@@ -152,6 +151,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     used = [item for item in session.items if uses_workspace(item) and not may_be_skipped(item)]
     if not used or config.option.collectonly:
         return
+    # Before a test has put files in memory in the place of this machine's.
+    from . import starter  # noqa: F401
+
     examine_machine(config)
     if is_worker(config):
         return
@@ -423,6 +425,8 @@ def codex_workspace_factory(
     snapshot is one that `Workspace.snapshot` has made, or a name. Each workspace is removed after
     the test.
     """
+    from .starter import Starter
+
     _refuse_parameter(request)
     with closing(Starter(request, request.node, codex_env, codex_network_policy)) as starter:
 
@@ -442,6 +446,8 @@ def codex_workspace(
     request, and the parameter of `parametrize(..., indirect=True)`: a dict with the keywords of
     `codex_workspace_factory`.
     """
+    from .starter import Starter
+
     __tracebackhide__ = True
     wanted = workspace_request(request.node)
     with closing(Starter(request, request.node, codex_env, codex_network_policy)) as starter:

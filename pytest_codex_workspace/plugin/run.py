@@ -16,7 +16,6 @@ from ..errors import ConfigError, PluginError
 from ..options.markers import WorkspaceRequest
 from ..unpatched import clock
 from .as_started import as_started
-from .hooks.call import call_hook
 from .items import is_overridden, parameters_of, wants_workspace, workspace_request
 from .settings import CONFIG, UNUSABLE
 from .terminal import line_writer
@@ -205,6 +204,8 @@ def write_run_report(config: pytest.Config, tell: Callable[[str], None]) -> None
     collector = collector_of(config, tell)
     if collector is None:
         return
+    from .hooks.call import call_hook
+
     try:
         for path in collector.write():
             kind = path.suffix.removeprefix(".")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -177,6 +176,8 @@ def _ini_value(config: pytest.Config, option: Option, source: Source) -> Any:
     except (TypeError, pytest.UsageError):
         if config.inipath is None or config.inipath.suffix != ".toml":
             raise
+    import tomllib
+
     table = tomllib.loads(config.inipath.read_text(encoding="utf-8"))
     value = table.get("pytest", table.get("tool", {}).get("pytest", {})).get(source.name)
     if option.repeatable and isinstance(value, Mapping):

@@ -28,10 +28,10 @@ from .items import (
     parameters_of,
 )
 from .settings import CONFIG
-from .starter import Starter
 
 if TYPE_CHECKING:
     from ..workspace.handle import Workspace
+    from .starter import Starter
 
 __all__ = [
     "begin_parts",
@@ -171,6 +171,8 @@ def share_workspace(request: pytest.FixtureRequest) -> Iterator[Workspace]:
     Raises:
         CodexWorkspaceError: one of its parts could not be made.
     """
+    from .starter import Starter
+
     __tracebackhide__ = True
     item = request.config.stash[_CURRENT]
     shared = request.config.stash[_SHARED][str(request.fixturename)]

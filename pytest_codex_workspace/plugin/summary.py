@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..options.run_notes import describe_engine, describe_rules
 from ..options.sources import unknown_variables
 from ..text.phrases import counted, did_you_mean, was
 from .run import write_run_report
@@ -151,6 +150,8 @@ def header_lines(config: pytest.Config) -> list[str] | None:
     found = config.stash[CONFIG]
     if found.repo is None:
         return None
+    from ..options.run_notes import describe_engine, describe_rules
+
     network = found.network if isinstance(found.network, str) else found.network["name"]
     line = (
         f"codex: repo {config.stash[SHOWN_REPO]} at {found.rev}, image {found.image}, "

@@ -149,8 +149,14 @@ def test_a_run_without_workspaces_imports_nothing_heavy(pytester, monkeypatch):
         """
         import sys
         def test_it():
-            heavy = {"docker", "requests", "yaml", "filelock", "urllib3"} & set(sys.modules)
-            assert not heavy
+            heavy = {"docker", "requests", "yaml", "filelock", "urllib3", "tomllib"}
+            assert not heavy & set(sys.modules)
+            # Of ours: the options, and what pytest tells the plugin.
+            ours = {one.split(".")[1] for one in sys.modules if one.startswith("pytest_codex_w")
+                    and "." in one}
+            assert ours == {"codex", "errors", "options", "plugin", "reporting", "text",
+                            "unpatched"}
+            assert "pytest_codex_workspace.plugin.starter" not in sys.modules
         """
     )
 

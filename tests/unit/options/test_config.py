@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_codex_workspace.errors import CodexWorkspaceError, ConfigError
+from pytest_codex_workspace.network.rules.upstream import ENVIRONMENT
 from pytest_codex_workspace.options.config import Config, check_environment
 from pytest_codex_workspace.options.table import OPTIONS
 
@@ -89,6 +90,13 @@ def test_an_invalid_value_is_explained(values, words):
         Config.of(values)
 
     assert words in str(caught.value)
+
+
+def test_the_default_of_the_upstream_proxy_is_a_word_that_its_module_knows():
+    """
+    The module is loaded only to check what was given.
+    """
+    assert ENVIRONMENT == Config().upstream_proxy
 
 
 def test_the_password_of_the_upstream_proxy_is_not_shown():
