@@ -389,7 +389,7 @@ def series(
     return found, shared
 
 
-def loaded(directory: Path) -> dict[str, tuple[float, float, float]]:
+def measure_plugin(directory: Path) -> dict[str, tuple[float, float, float]]:
     """
     Return the processor time of a run of pytest with one test that has no workspace, with the
     plugin and without.
@@ -464,7 +464,7 @@ def main() -> int:
     """
     with tempfile.TemporaryDirectory() as name, ExitStack() as undo:
         directory = Path(name)
-        unused = loaded(directory)
+        unused = measure_plugin(directory)
         print(unused, flush=True)
         repo = make_repository(directory / "repo")
         python = python_with_testcontainers(directory / "neighbours")

@@ -51,12 +51,21 @@ def test_it(n):
 """
 
 
+_SECONDS = 1800
+"""The most that one command may take."""
+
+
 def run(*words: str | Path, **options: object) -> str:
     """
     Run a command that has to succeed, and return its output.
     """
     done = subprocess.run(  # type: ignore[call-overload]
-        list(map(str, words)), check=False, capture_output=True, text=True, **options
+        list(map(str, words)),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        **options,
     )
     if done.returncode:
         sys.exit(f"{' '.join(map(str, words))}: exit code {done.returncode}\n{done.stderr}")
@@ -80,9 +89,7 @@ def docker_container(image: str) -> Iterator[str]:
     """
     Start a container by Docker's command, and remove it.
     """
-    name = run(
-        *("docker", "run", "--detach", "--rm", "--entrypoint", "sleep", image, "600"),
-    )
+    name = run("docker", "run", "--detach", "--rm", "--entrypoint", "sleep", image, "600")
     try:
         yield name
     finally:
@@ -99,7 +106,15 @@ class DevContainer:
     """
 
     def __init__(self, where: Path, image: str) -> None:
-        run("npm", "install", "--silent", "--prefix", where, "@devcontainers/cli")
+        run(
+            "npm",
+            "install",
+            "--silent",
+            "--ignore-scripts",
+            "--prefix",
+            where,
+            "@devcontainers/cli",
+        )
         self._program = where / "node_modules/.bin/devcontainer"
         self._project = where / "project"
         about = {"image": image, "overrideCommand": True, "updateRemoteUserUID": False}
@@ -158,11 +173,15 @@ class ComposeSteps:
             "HOST_REPO": str(repo),
             "HOST_REPO_NAME": repo.name,
         }
-        container = f"{self._name}-setup"
-        self._steps("run", "--name", container, "workspace", "run-setup")
-        run("docker", "commit", container, self._env["CODEX_CACHED_IMAGE"])
-        run("docker", "rm", container)
-        self._down()
+        self._container = f"{self._name}-setup"
+        try:
+            self._steps("run", "--name", self._container, "workspace", "run-setup")
+            run("docker", "commit", self._container, self._env["CODEX_CACHED_IMAGE"])
+            run("docker", "rm", self._container)
+            self._down()
+        except BaseException:
+            self.close()
+            raise
 
     def _steps(self, *words: str) -> None:
         run(*self._compose, "--file", self._file, *words, env=self._env)
@@ -181,8 +200,12 @@ class ComposeSteps:
         """
         Remove what is left.
         """
+        for words in (
+            ("rm", "--force", self._container),
+            ("rmi", "--force", self._env["CODEX_CACHED_IMAGE"]),
+        ):
+            subprocess.run(["docker", *words], capture_output=True, check=False, timeout=_SECONDS)
         self._down()
-        run("docker", "rmi", "--force", self._env["CODEX_CACHED_IMAGE"])
 
 
 @contextmanager

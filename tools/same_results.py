@@ -16,8 +16,11 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from pytest_codex_workspace.engine.docker.find import find_engine
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = tuple(
@@ -29,6 +32,7 @@ TESTS = tuple(
 _ANY = re.compile(r"[0-9a-f]{7,}|[0-9]+")
 _LINES = re.compile("[\n\0]")
 _LONGEST = 300
+_SECONDS = 3600
 
 Story = Mapping[str, Any]
 
@@ -44,28 +48,27 @@ def main(arguments: Sequence[str]) -> int:
         The exit code: 1 if something differs.
     """
     native = f"native://{os.environ['XDG_CACHE_HOME']}/codex-workspace/native"
-    found = [stories(engine, arguments or TESTS) for engine in ("auto", native)]
+    with closing(find_engine("auto")) as engine:
+        if engine.url.startswith("native:"):
+            sys.exit("there is no Docker or Podman to compare with: start one with tools/engine")
+    found = [read_stories(run_tests(one, arguments or TESTS)) for one in ("auto", native)]
     differing = list(differences(*found))
     for one in differing:
         print(one)
-    tests, commands, requests = (
-        sum(count(one) for one in found[1].values())
-        for count in (lambda _: 1, lambda one: len(one["commands"]), _requests)
-    )
+    stories = found[1].values()
+    commands = sum(len(one["commands"]) for one in stories)
+    requests = sum(sum(one["requests"].values()) for one in stories)
+    outcomes = Counter(one["outcome"] for each in found for one in each.values() if one["outcome"])
     print(
-        f"== {tests} tests with {commands} commands and {requests} requests on both engines: "
-        + (f"{len(differing)} differences" if differing else "no difference")
+        f"== on both engines: {dict(outcomes)}, {commands} commands and {requests} requests on "
+        f"each; {len(differing) or 'no'} differences"
     )
-    return int(bool(differing))
+    return int(bool(differing) or not commands or set(outcomes) != {"passed"})
 
 
-def _requests(story: Story) -> int:
-    return sum(story["requests"].values())
-
-
-def stories(engine: str, arguments: Sequence[str]) -> dict[str, Story]:
+def run_tests(engine: str, arguments: Sequence[str]) -> Mapping[str, Any]:
     """
-    Run the tests on an engine, and return what each has found.
+    Run the tests on an engine, and return the report.
     """
     print(f"== on {engine}", flush=True)
     environment = {**os.environ, "CODEX_WORKSPACE_ENGINE": engine}
@@ -73,26 +76,30 @@ def stories(engine: str, arguments: Sequence[str]) -> dict[str, Story]:
         command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:randomly"]
         options = ["-p", "no:cacheprovider", f"--codex-report={directory}/report"]
         done = subprocess.run(
-            [*command, *options, *arguments], cwd=ROOT, env=environment, check=False
+            [*command, *options, *arguments],
+            cwd=ROOT,
+            env=environment,
+            check=False,
+            timeout=_SECONDS,
         )
         if done.returncode not in (0, 1):
             sys.exit(f"pytest ended with exit code {done.returncode}")
-        return told(json.loads(Path(directory, "report/report.json").read_text()))
+        report: Mapping[str, Any] = json.loads(Path(directory, "report/report.json").read_text())
+        return report
 
 
-def told(report: Mapping[str, Any]) -> dict[str, Story]:
+def read_stories(report: Mapping[str, Any]) -> dict[str, Story]:
     """
-    Return the stories of a report, by test: its outcome, its commands, its requests.
+    Return the stories of a report, by test: its outcome, its commands, its requests. Workspaces of
+    a fixture with a wider scope have a story of their own, without an outcome.
     """
     found: dict[str, dict[str, Any]] = {
         one["test"]: {"outcome": one["outcome"], "commands": [], "requests": Counter()}
         for one in report["tests"]
     }
     for workspace in report["workspaces"]:
-        story = found.get(workspace["test"])
-        if story is None:
-            # Of a fixture with a wider scope.
-            continue
+        nothing = {"outcome": "", "commands": [], "requests": Counter()}
+        story = found.setdefault(workspace["test"], nothing)
         story["commands"].extend(
             {"text": _general(one["text"])}
             | {name: one.get(name) for name in ("state", "exit_code")}

@@ -1624,6 +1624,7 @@ class _Scanner:
     strict = True
     parse_float = float
     parse_int = int
+    parse_constant = float
 
     def __getattr__(self, name: str) -> None:
         return None
@@ -1643,7 +1644,8 @@ def from_json(text: str) -> Any:
         return json.loads(text)
     try:
         value, end = _scan(text, 0)
-    except StopIteration:
+    except (StopIteration, SystemError):
+        # The latter where it looks for an exception of the module `json`.
         end = -1
     if end != len(text):
         raise ValueError("malformed JSON")

@@ -13,6 +13,7 @@ import sys
 import tarfile
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,23 @@ def test_a_container_that_cannot_be_mounted_says_why(native: Bench, network: str
 
     with pytest.raises(EngineError, match=r"mount overlay on .*: No such file or directory"):
         native.engine.start(container)
+
+
+def test_nothing_runs_of_a_container_that_was_refused(native: Bench) -> None:
+    """
+    Its first process is there before the refusal.
+    """
+    container = native.create(CAT, network="host", sysctls={"net.ipv4.ip_forward": "1"})
+
+    with pytest.raises(EngineError, match=r"ip_forward would be the machine's own"):
+        native.engine.start(container)
+
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if container in (process / "mountinfo").read_text():
+                found.append(process)
+    assert [] == found
 
 
 def test_devices_are_listed_as_such(native: Bench) -> None:

@@ -47,7 +47,7 @@ _HISTORY = {"created": "1970-01-01T00:00:00Z", "created_by": "codex-workspace"}
 Folder = Callable[[], AbstractContextManager[Path]]
 Pack = Callable[[str], Iterator[bytes]]
 Keep = Callable[[str, BinaryIO], None]
-Opened = Callable[[Path], BinaryIO]
+Open = Callable[[Path], BinaryIO]
 
 
 def write_archive(
@@ -173,7 +173,7 @@ def read_archive(
     if "manifest.json" not in members:
         raise ValueError("it is no archive of images: there is no manifest.json")
     for one in json.loads(_text(members["manifest.json"])):
-        yield _image(one, members, keep, store, _opened), list(one.get("RepoTags") or ())
+        yield _image(one, members, keep, store, _open_decompressed), list(one.get("RepoTags") or ())
 
 
 def read_folder(folder: Path, keep: Keep, store: Store) -> Image:
@@ -193,12 +193,12 @@ def read_folder(folder: Path, keep: Keep, store: Store) -> Image:
     config = _bare(manifest["config"]["digest"])
     layers = [_bare(one["digest"]) for one in manifest["layers"]]
     members = {name: folder / name for name in (config, *layers)}
-    # They are as large as they will get: what was compressed twice is not what its digest says.
-    return _image({"Config": config, "Layers": layers}, members, keep, store, _bare_file)
+    # skopeo has decompressed the layers. To do that again would evade the limit of the download.
+    return _image({"Config": config, "Layers": layers}, members, keep, store, _open_raw)
 
 
 def _image(
-    one: Mapping[str, Any], members: Mapping[str, Path], keep: Keep, store: Store, opened: Opened
+    one: Mapping[str, Any], members: Mapping[str, Path], keep: Keep, store: Store, open_file: Open
 ) -> Image:
     data = _text(_file(members, one["Config"]))
     about = json.loads(data)
@@ -218,8 +218,8 @@ def _image(
     for name, digest, path in zip(names, digests, one["Layers"], strict=True):
         if store.digest(name) == digest:
             continue
-        _check(opened, _file(members, path), digest)
-        with opened(_file(members, path)) as file:
+        _check(open_file, _file(members, path), digest)
+        with open_file(_file(members, path)) as file:
             keep(name, file)
         store.note_digest(name, digest)
     here = store.find_image(f"sha256:{_bare(own['id'])}") if own else None
@@ -269,11 +269,11 @@ def _text(path: Path) -> bytes:
     return data
 
 
-def _bare_file(path: Path) -> BinaryIO:
+def _open_raw(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _opened(path: Path) -> BinaryIO:
+def _open_decompressed(path: Path) -> BinaryIO:
     file = path.open("rb")
     if file.read(2) == _GZIP:
         file.seek(0)
@@ -282,9 +282,9 @@ def _opened(path: Path) -> BinaryIO:
     return file
 
 
-def _check(opened: Opened, path: Path, digest: str) -> None:
+def _check(open_file: Open, path: Path, digest: str) -> None:
     found = hashlib.sha256()
-    with opened(path) as file:
+    with open_file(path) as file:
         while piece := file.read(_PIECE):
             found.update(piece)
     if found.hexdigest() != digest:

@@ -42,7 +42,11 @@ def receive_descriptor(channel: socket.socket) -> tuple[int | None, bytes]:
     Return the descriptor that the other end sends; instead, `None` and the first byte of what it
     says if it sends none.
     """
-    data, found, _, _ = socket.recv_fds(channel, 1, 1)
+    try:
+        data, found, _, _ = socket.recv_fds(channel, 1, 1)
+    except ConnectionResetError:
+        # It was killed before it has read what it was told.
+        return None, b""
     return (found[0], b"") if found else (None, data)
 
 

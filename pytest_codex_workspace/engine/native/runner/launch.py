@@ -126,6 +126,7 @@ class Launch:
 
     def _start(self) -> int:
         spec = self._spec
+        self._groups.make(spec["memory"], spec["pids"], spec["cpus"])
         with contextlib.ExitStack() as locks:
             if not self._asked["egress"]:
                 self._enter_network(locks)
@@ -136,39 +137,47 @@ class Launch:
                 ours.close()
                 self._become(theirs)
             theirs.close()
-            if self._asked["egress"]:
-                # The container stays in the machine's, to which there may be no way back.
-                self._enter_network(locks)
             try:
-                # The kernel takes 10 ms to add a process to its first group. Until then, the
-                # first process mounts what it will see.
-                self._groups.make(spec["memory"], spec["pids"], spec["cpus"])
-                self._groups.add(first)
-            except OSError as error:
+                self._attend(first, locks)
+            except BaseException:
                 os.kill(first, signal.SIGKILL)
-                # It may have ended before, for another reason.
-                _check_words(ours, first)
-                raise OSError(error.errno, f"limit the container: {error.strerror}") from None
-            for descriptor in self._inputs:
-                os.close(descriptor)
-            write_state(
-                self._container,
-                {
-                    "monitor": mark(os.getpid()),
-                    "first": mark(first),
-                    "networks": {
-                        one.network: {"address": one.address, "switch": one.switch}
-                        for one in self._attached.values()
-                    },
-                },
-            )
+                # It may have ended before, for a reason of its own.
+                _check_words(first, _read_words(ours))
+                os.waitpid(first, 0)
+                raise
         with contextlib.suppress(BrokenPipeError):
             ours.sendall(b"g")
         said = b""
         if self._hears_calls:
             self._listener, said = receive_descriptor(ours)
-        _check_words(ours, first, said)
+        _check_words(first, said + _read_words(ours))
         return first
+
+    def _attend(self, first: int, locks: contextlib.ExitStack) -> None:
+        """
+        Do what the first process waits for, which meanwhile mounts what it will see.
+        """
+        if self._asked["egress"]:
+            # The container stays in the machine's, to which there may be no way back.
+            self._enter_network(locks)
+        try:
+            # The kernel takes 10 ms for the first of these.
+            self._groups.add(first)
+        except OSError as error:
+            raise OSError(error.errno, f"limit the container: {error.strerror}") from None
+        for descriptor in self._inputs:
+            os.close(descriptor)
+        write_state(
+            self._container,
+            {
+                "monitor": mark(os.getpid()),
+                "first": mark(first),
+                "networks": {
+                    one.network: {"address": one.address, "switch": one.switch}
+                    for one in self._attached.values()
+                },
+            },
+        )
 
     @property
     def _hears_calls(self) -> bool:
@@ -324,18 +333,23 @@ class Launch:
         remove_tree(trash)
 
 
-def _check_words(channel: socket.socket, first: int, said: bytes = b"") -> None:
+def _read_words(channel: socket.socket) -> bytes:
     """
     Read until the end what the first process says, which is nothing if it has become the command.
-
-    Raises:
-        OSError: why it has not.
     """
+    said = b""
     # Reset, after all that it has said, if it ended without reading what it was told.
     with contextlib.suppress(ConnectionResetError):
         while piece := channel.recv(_PIECE):
             said += piece
     channel.close()
+    return said
+
+
+def _check_words(first: int, said: bytes) -> None:
+    """
+    Raise what the first process has said as an error, once it has ended.
+    """
     if said:
         os.waitpid(first, 0)
         raise OSError(0, said.decode(errors="replace"))

@@ -324,15 +324,25 @@ def _give_ids(process: int, users: _Ids, groups: _Ids) -> int:
 
 def _run_tool(words: list[str]) -> int:
     """
-    Run a program of the system, and return its status. It is killed if it does not end.
+    Run a program of the system, and return its status; 127 if it cannot be run. It is killed, with
+    what it has started, if it does not end.
     """
-    child = os.posix_spawnp(words[0], words, os.environ)
-    ended = os.pidfd_open(child)
-    if not select.select([ended], [], [], _PATIENCE)[0]:
-        os.write(2, f"{words[0]} has not ended within {_PATIENCE:g} s".encode())
-        os.kill(child, signal.SIGKILL)
+    try:
+        child = os.posix_spawnp(words[0], words, os.environ, setpgroup=0)
+    except OSError as error:
+        os.write(2, str(error).encode())
+        return 127
+    try:
+        ended = os.pidfd_open(child)
+    except OSError as error:
+        os.write(2, f"pidfd_open: {error.strerror}".encode())
+        os.killpg(child, signal.SIGKILL)
+    else:
+        if not select.select([ended], [], [], _PATIENCE)[0]:
+            os.write(2, f"{words[0]} has not ended within {_PATIENCE:g} s".encode())
+            os.killpg(child, signal.SIGKILL)
+        os.close(ended)
     _, status = os.waitpid(child, 0)
-    os.close(ended)
     return os.waitstatus_to_exitcode(status)
 
 

@@ -178,3 +178,14 @@ def test_a_tool_that_does_not_end_is_killed(
     assert namespace._run_tool([str(tool), "1", "0"]) == -9
 
     assert capfd.readouterr().err == f"{tool} has not ended within 0.01 s"
+
+
+def test_a_tool_that_cannot_be_run_says_why(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """
+    As if it had said that itself.
+    """
+    assert namespace._run_tool([str(tmp_path), "1", "0"]) == 127
+
+    assert capfd.readouterr().err == f"[Errno 13] Permission denied: '{tmp_path}'"
