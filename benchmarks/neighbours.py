@@ -38,6 +38,7 @@ from .others import (
     python_with_testcontainers,
     run,
     runc_bundle,
+    versions,
 )
 from .plot import draw
 
@@ -476,11 +477,13 @@ def main() -> int:
         undo.callback(client.close)
         image = client.images.get("codex-workspace-emulator:latest").id
         version = client.version()["Version"]
+        others = versions(python, directory / "devcontainer")
         runs, shared = series(directory, repo, image, python)
     about = (
         f"One run of `make bench-neighbours` on {time.strftime('%Y-%m-%d')}: Linux "
         f"{platform.release().partition('-')[0]}, {os.cpu_count()} processors, Docker "
-        f"{version}, image `slim`, a setup that writes one file; median (lowest to highest)."
+        f"{version}, image `slim`, a setup that writes one file; median (lowest to highest). "
+        f"Beside it {others}."
     )
     begin, end = "<!-- measured -->", "<!-- end -->"
     before, _, rest = PAGE.read_text().partition(begin)
@@ -493,6 +496,7 @@ def main() -> int:
         "runs": {name: [asdict(one) for one in each] for name, each in runs.items()},
         "processes": {name: [asdict(one) for one in each] for name, each in shared.items()},
         "unused": unused,
+        "beside": others,
     }
     FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
     return 0

@@ -28,6 +28,7 @@ __all__ = [
     "python_with_testcontainers",
     "run",
     "runc_bundle",
+    "versions",
 ]
 
 TESTCONTAINERS = """
@@ -147,6 +148,14 @@ class DevContainer:
             self.exec()
 
 
+def compose_command() -> list[str]:
+    """
+    Return the plugin of docker, or the program of its own.
+    """
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+    return ["docker-compose"] if plugin.returncode else ["docker", "compose"]
+
+
 class ComposeSteps:
     """
     A cached workspace by the manual steps, docs/compose.md: what was done before there was a
@@ -159,8 +168,7 @@ class ComposeSteps:
 
     def __init__(self, where: Path, repo: Path) -> None:
         where.mkdir()
-        plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
-        self._compose = ["docker-compose"] if plugin.returncode else ["docker", "compose"]
+        self._compose = compose_command()
         self._file = where / "compose.yaml"
         arguments = ["compose", str(repo), "--image=slim", f"--output={self._file}"]
         if codex_workspace(arguments):
@@ -229,3 +237,20 @@ def runc_bundle(where: Path, image: str) -> Iterator[list[str]]:
         run("umount", root)
         with contextlib.suppress(OSError):
             shutil.rmtree(where)
+
+
+def versions(python: Path, devcontainer: Path) -> str:
+    """
+    Return what was measured beside ours.
+
+    Args:
+        python: of the environment with testcontainers.
+        devcontainer: where the CLI of dev containers was installed.
+    """
+    ask = "import importlib.metadata as m; print(m.version('testcontainers'))"
+    return (
+        f"testcontainers {run(python, '-c', ask)}, "
+        f"@devcontainers/cli {run(devcontainer / 'node_modules/.bin/devcontainer', '--version')}, "
+        f"Compose {run(*compose_command(), 'version', '--short')}, "
+        f"{run('runc', '--version').splitlines()[0].replace(' version', '')}"
+    )
