@@ -68,7 +68,10 @@ def attempt_of(item: pytest.Item) -> Attempt:
     """
     Return the attempt that runs, or the last one.
     """
-    return item.stash.setdefault(_ATTEMPT, Attempt())
+    found = item.stash.get(_ATTEMPT, None)
+    if found is None:
+        found = item.stash[_ATTEMPT] = Attempt()
+    return found
 
 
 def watch_end(
