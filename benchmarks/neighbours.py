@@ -238,7 +238,7 @@ def rows(undo: ExitStack, directory: Path, repo: Path) -> Iterator[Row]:
         "`docker run --rm IMAGE true`",
         theirs,
     )
-    steps = ComposeSteps(directory / "steps", repo)
+    steps = ComposeSteps(directory / "steps", repo, ours["docker"].session.engine.url)
     undo.callback(steps.close)
     yield Row("a workspace, back to back", cycles, "its steps by Compose", measure(steps.cycle, 3))
     others = DevContainer(directory / "devcontainer", image)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import shutil
 import subprocess
@@ -17,7 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_codex_workspace.cli.main import main as codex_workspace
+from pytest_codex_workspace.codex import IMAGE
+from tests.integration.compose_project import Project, find_compose
 
 __all__ = [
     "DOCKER_RUN",
@@ -107,15 +107,8 @@ class DevContainer:
     """
 
     def __init__(self, where: Path, image: str) -> None:
-        run(
-            "npm",
-            "install",
-            "--silent",
-            "--ignore-scripts",
-            "--prefix",
-            where,
-            "@devcontainers/cli",
-        )
+        options = ("--silent", "--ignore-scripts", "--prefix", where)
+        run("npm", "install", *options, "@devcontainers/cli")
         self._program = where / "node_modules/.bin/devcontainer"
         self._project = where / "project"
         about = {"image": image, "overrideCommand": True, "updateRemoteUserUID": False}
@@ -148,14 +141,6 @@ class DevContainer:
             self.exec()
 
 
-def compose_command() -> list[str]:
-    """
-    Return the plugin of docker, or the program of its own.
-    """
-    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
-    return ["docker-compose"] if plugin.returncode else ["docker", "compose"]
-
-
 class ComposeSteps:
     """
     A cached workspace by the manual steps, docs/compose.md: what was done before there was a
@@ -164,56 +149,42 @@ class ComposeSteps:
     Args:
         where: a directory for its file.
         repo: the repository.
+        engine: the URL of Docker.
     """
 
-    def __init__(self, where: Path, repo: Path) -> None:
+    def __init__(self, where: Path, repo: Path, engine: str) -> None:
         where.mkdir()
-        self._compose = compose_command()
-        self._file = where / "compose.yaml"
-        arguments = ["compose", str(repo), "--image=slim", f"--output={self._file}"]
-        if codex_workspace(arguments):
-            sys.exit("codex-workspace compose failed")
-        self._name = f"codexbench{secrets.token_hex(4)}"
-        self._env = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("CODEX_", "HOST_"))},
-            "COMPOSE_PROJECT_NAME": self._name,
-            "CODEX_CACHED_IMAGE": f"codex-workspace-emulator:{self._name}",
-            "HOST_REPO": str(repo),
-            "HOST_REPO_NAME": repo.name,
-        }
-        self._container = f"{self._name}-setup"
+        self._project = Project(repo, where, engine, f"{IMAGE}:latest")
+        container, docker = self._project.container, self._project.docker
         try:
-            self._steps("run", "--name", self._container, "workspace", "run-setup")
-            run("docker", "commit", self._container, self._env["CODEX_CACHED_IMAGE"])
-            run("docker", "rm", self._container)
+            self._do("run", "--name", container, "workspace", "run-setup")
+            docker("commit", container, self._project.cached)
+            docker("rm", container)
             self._down()
         except BaseException:
             self.close()
             raise
 
-    def _steps(self, *words: str) -> None:
-        run(*self._compose, "--file", self._file, *words, env=self._env)
+    def _do(self, *words: str) -> None:
+        done = self._project(*words)
+        if done.returncode:
+            sys.exit(f"{' '.join(done.args)}: exit code {done.returncode}\n{done.stderr}")
 
     def _down(self) -> None:
-        self._steps("down", "--remove-orphans", "--volumes")
+        self._do("down", "--remove-orphans", "--volumes")
 
     def cycle(self) -> None:
         """
         Start a workspace, run a command, and end it and its proxy.
         """
-        self._steps("run", "--rm", "workspace-cache", "true")
+        self._do("run", "--rm", "workspace-cache", "true")
         self._down()
 
     def close(self) -> None:
         """
         Remove what is left.
         """
-        for words in (
-            ("rm", "--force", self._container),
-            ("rmi", "--force", self._env["CODEX_CACHED_IMAGE"]),
-        ):
-            subprocess.run(["docker", *words], capture_output=True, check=False, timeout=_SECONDS)
-        self._down()
+        self._project.close()
 
 
 @contextmanager
@@ -251,6 +222,6 @@ def versions(python: Path, devcontainer: Path) -> str:
     return (
         f"testcontainers {run(python, '-c', ask)}, "
         f"@devcontainers/cli {run(devcontainer / 'node_modules/.bin/devcontainer', '--version')}, "
-        f"Compose {run(*compose_command(), 'version', '--short')}, "
+        f"Compose {run(*find_compose(), 'version', '--short')}, "
         f"{run('runc', '--version').splitlines()[0].replace(' version', '')}"
     )
