@@ -30,7 +30,10 @@ TESTS = tuple(
 """The tests of the handle: `handle` and `network` of docs/engines.md."""
 
 _ANY = re.compile(r"[0-9a-f]{7,}|[0-9]+")
-_LINES = re.compile("[\n\0]")
+_WITHOUT_LINES = ("env -#",)
+"""Commands that separate what they print by NUL, which the report leaves out. Only characters are
+compared: the order of variables means nothing."""
+
 _LONGEST = 300
 _SECONDS = 3600
 
@@ -103,7 +106,7 @@ def read_stories(report: Mapping[str, Any]) -> dict[str, Story]:
         story["commands"].extend(
             {"text": _general(one["text"])}
             | {name: one.get(name) for name in ("state", "exit_code")}
-            | {name: _lines(one.get(name)) for name in ("stdout", "stderr")}
+            | {name: _parts(one.get(name), one["text"]) for name in ("stdout", "stderr")}
             for one in workspace.get("commands", ())
         )
         story["requests"].update(
@@ -117,8 +120,9 @@ def _general(text: str) -> str:
     return _ANY.sub("#", text)
 
 
-def _lines(text: str | None) -> list[str]:
-    return sorted(_LINES.split(_general(text or "")))
+def _parts(output: str | None, command: str) -> list[str]:
+    text = _general(output or "")
+    return sorted(text if _general(command) in _WITHOUT_LINES else text.split("\n"))
 
 
 def differences(one: Mapping[str, Story], other: Mapping[str, Story]) -> Iterator[str]:
@@ -139,21 +143,11 @@ def differences(one: Mapping[str, Story], other: Mapping[str, Story]) -> Iterato
             continue
         for each, another in zip(mine["commands"], theirs["commands"], strict=True):
             for name, value in each.items():
-                if not _is_same(value, another[name]):
+                if value != another[name]:
                     yield (
                         f"{test}: {name} of {each['text'][:_LONGEST]!r}: "
                         f"{_short(value)} and {_short(another[name])}"
                     )
-
-
-def _is_same(value: object, other: object) -> bool:
-    """
-    Return whether two outputs are the same in another order. The report leaves out what separates
-    the variables of `env -0`, so characters are compared.
-    """
-    if isinstance(value, list) and isinstance(other, list):
-        return sorted("".join(value)) == sorted("".join(other))
-    return value == other
 
 
 def _short(value: object) -> str:

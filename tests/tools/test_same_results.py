@@ -70,6 +70,23 @@ def test_what_a_command_did_differs(name: str, value: object) -> None:
     assert line.startswith(f"test_a.py::test_it: {name} of 'cat /proc/#/x': ")
 
 
+def test_words_have_an_order_where_lines_have_none() -> None:
+    def change(report: Any) -> None:
+        report["workspaces"][0]["commands"][0]["stdout"] = "lines 12 8f14e45fceea\nanother\n"
+
+    assert len(changed(change)) == 1
+
+
+def test_variables_that_nothing_separates_have_no_order() -> None:
+    def stories(output: str) -> Any:
+        other = copy.deepcopy(REPORT)
+        other["workspaces"][0]["commands"][0] |= {"text": "env -0", "stdout": output}
+        return same_results.read_stories(other)
+
+    assert [*same_results.differences(stories("A=xB=y"), stories("B=yA=x"))] == []
+    assert [*same_results.differences(stories("A=xB=y"), stories("A=xB=z"))] != []
+
+
 def test_a_verdict_differs() -> None:
     def change(report: Any) -> None:
         report["workspaces"][0]["requests"][0]["verdict"] = "allowed"
