@@ -13,7 +13,6 @@ import fcntl
 import json
 import os
 import pwd
-import select
 import shutil
 import signal
 import time
@@ -327,23 +326,20 @@ def _run_tool(words: list[str]) -> int:
     Run a program of the system, and return its status; 127 if it cannot be run. It is killed, with
     what it has started, if it does not end.
     """
+    # For root, nothing of the runner needs it.
+    from subprocess import Popen, TimeoutExpired
+
     try:
-        child = os.posix_spawnp(words[0], words, os.environ, setpgroup=0)
+        process = Popen(words, process_group=0)
     except OSError as error:
         os.write(2, str(error).encode())
         return 127
     try:
-        ended = os.pidfd_open(child)
-    except OSError as error:
-        os.write(2, f"pidfd_open: {error.strerror}".encode())
-        os.killpg(child, signal.SIGKILL)
-    else:
-        if not select.select([ended], [], [], _PATIENCE)[0]:
-            os.write(2, f"{words[0]} has not ended within {_PATIENCE:g} s".encode())
-            os.killpg(child, signal.SIGKILL)
-        os.close(ended)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
+        return process.wait(_PATIENCE)
+    except TimeoutExpired:
+        os.write(2, f"{words[0]} has not ended within {_PATIENCE:g} s".encode())
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
 
 
 def why_refused(error: OSError, proc: str = "/proc") -> str:

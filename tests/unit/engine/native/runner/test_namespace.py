@@ -171,7 +171,7 @@ def test_a_tool_that_does_not_end_is_killed(
     It may wait for a directory service. Whoever starts an engine waits for it, with a lock.
     """
     tool = tmp_path / "newuidmap"
-    tool.write_text("#!/bin/sh\nexec sleep 1000\n")
+    tool.write_text("#!/bin/sh\nsleep 1000\n")
     tool.chmod(0o755)
     monkeypatch.setattr(namespace, "_PATIENCE", 0.01)
 
