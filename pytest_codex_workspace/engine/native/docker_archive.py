@@ -21,6 +21,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from ..tar_headers import bounded_header
 from .store import Image, Store, full_name
 
 __all__ = ["read_archive", "read_folder", "write_archive"]
@@ -31,6 +32,9 @@ _OWN = "org.codex-workspace.native"
 
 _MOST_LAYERS = 500
 """As many as overlayfs takes."""
+
+_LONGEST_HEADER = 1 << 20
+"""Bytes of the name of one member."""
 
 _LARGEST_TEXT = 16 << 20
 """Bytes of a manifest or a configuration: four times as many as registries take."""
@@ -152,7 +156,8 @@ def read_archive(
     members: dict[str, Path] = {}
     links: dict[str, str] = {}
     try:
-        with tarfile.open(fileobj=archive, mode="r|*") as tar:
+        header = bounded_header(_LONGEST_HEADER)
+        with tarfile.open(fileobj=archive, mode="r|*", tarinfo=header) as tar:
             for number, member in enumerate(tar):
                 name = posixpath.normpath(member.name)
                 if member.issym() or member.islnk():

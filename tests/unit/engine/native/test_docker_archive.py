@@ -126,6 +126,18 @@ def test_what_came_from_a_registry_is_read(tmp_path: Path, store: Store):
         read_folder(tmp_path, lambda *_: None, store)
 
 
+def test_a_long_header_of_a_member_is_refused(tmp_path: Path, store: Store):
+    """
+    `tarfile` would read it into memory.
+    """
+    entry = tarfile.TarInfo("a")
+    entry.pax_headers = {"comment": "x" * (1 << 20)}
+    data = entry.tobuf(tarfile.PAX_FORMAT) + bytes(1024)
+
+    with pytest.raises(ValueError, match="one of its headers is too long"):
+        read(data, tmp_path / "in", store)
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "config"])
 def test_a_description_has_a_bound(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, name: str
