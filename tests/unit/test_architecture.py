@@ -84,9 +84,6 @@ UNTESTED = {
         "tests/contract/test_native.py, as root"
     ),
     "pytest_codex_workspace/engine/native/runner/kernel/system.py": "tests/contract, as root",
-    "pytest_codex_workspace/engine/native/runner/launch.py": (
-        "tests/contract/test_native.py, as root"
-    ),
     "pytest_codex_workspace/engine/native/runner/networks.py": (
         "tests/contract/test_native.py, as root"
     ),

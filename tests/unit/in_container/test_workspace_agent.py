@@ -585,3 +585,20 @@ def test_what_is_no_json_is_an_error(text):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert (done.stdout, done.stderr) == ("refused\n", "")
+
+
+def test_without_the_parts_of_cpython_the_modules_do():
+    """
+    An image may have another Python.
+    """
+    code = (
+        "import sys; sys.path.append(sys.argv[1]); sys.modules['_json'] = None\n"
+        "import workspace_agent as agent\n"
+        "assert 'json' in sys.modules\n"
+        "print(agent.from_json(agent.to_json({'a': [1, None, '\\udc80']})))"
+    )
+    command = [sys.executable, "-I", "-S", "-c", code, str(PROGRAM.parent)]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr) == ("{'a': [1, None, '\\udc80']}\n", "")
