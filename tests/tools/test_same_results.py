@@ -87,6 +87,17 @@ def test_variables_that_nothing_separates_have_no_order() -> None:
     assert [*same_results.differences(stories("A=xB=y"), stories("A=xB=z"))] != []
 
 
+def test_a_reset_is_one_whenever_curl_notices_it() -> None:
+    def stories(text: str, code: int) -> Any:
+        other = copy.deepcopy(REPORT)
+        other["workspaces"][0]["commands"][0] |= {"text": text, "exit_code": code}
+        return same_results.read_stories(other)
+
+    assert [*same_results.differences(stories("curl a", 55), stories("curl a", 56))] == []
+    assert [*same_results.differences(stories("curl a", 56), stories("curl a", 7))] != []
+    assert [*same_results.differences(stories("make a", 55), stories("make a", 56))] != []
+
+
 def test_a_verdict_differs() -> None:
     def change(report: Any) -> None:
         report["workspaces"][0]["requests"][0]["verdict"] = "allowed"
