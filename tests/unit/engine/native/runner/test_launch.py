@@ -39,7 +39,7 @@ PROGRAM = """
 @pytest.mark.parametrize(
     ("first", "attends", "said"),
     [
-        ("signal.pause()", "pass", "[Errno 28] the disk is full"),
+        ("signal.alarm(60); signal.pause()", "pass", "[Errno 28] the disk is full"),
         (
             "channel.sendall(b'its own reason'); os._exit(1)",
             "os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)",
