@@ -64,6 +64,18 @@ SETUP = "head -c 200000000 /dev/urandom >/root/big\n"
 
 OURS = (sys.executable, "-m", "pytest", "-p", "no:randomly", "--codex-image=slim")
 
+LOADING = """\
+import time
+from _pytest.config import get_config
+
+parser = get_config()._parser
+began = time.process_time()
+from pytest_codex_workspace import plugin
+
+plugin.pytest_addoption(parser)
+print(time.process_time() - began)
+"""
+
 NOTHING = """
 def test_it():
     pass
@@ -393,16 +405,19 @@ def series(
 def measure_plugin(directory: Path) -> dict[str, tuple[float, float, float]]:
     """
     Return the processor time of a run of pytest with one test that has no workspace, with the
-    plugin and without.
+    plugin and without, and that of loading it: its imports and its options.
     """
     test = directory / "test_nothing.py"
     test.write_text(NOTHING)
     plain = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:xdist"]
     words = {"with": plain, "without": [*plain, "-p", "no:codex_workspace"]}
     times: dict[str, list[float]] = {name: [] for name in words}
+    times["loading"] = []
     for _ in range(10):
         for name, one in words.items():
             times[name].append(pytest_run(test, *one).cpu)
+        loading = [sys.executable, "-c", LOADING]
+        times["loading"].append(float(subprocess.check_output(loading, text=True)))
     return {name: spread(one) for name, one in times.items()}
 
 
@@ -447,14 +462,16 @@ def page(found: list[Row], runs: Runs, shared: Runs, unused: Times, about: str) 
             f"{max(one.memory for one in each) / 1e6:.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    with_it, without = (in_milliseconds(unused[one]) for one in ("with", "without"))
+    with_it, without, loading = (
+        in_milliseconds(unused[one]) for one in ("with", "without", "loading")
+    )
     return "\n".join(
         [
             *lines,
             "",
             "A run of pytest with one test that has no workspace takes "
             f"{with_it} ms of processor time with the plugin, and {without} ms without it "
-            "(`-p no:codex_workspace`).",
+            f"(`-p no:codex_workspace`). Loading the plugin is {loading} ms of it.",
         ]
     )
 

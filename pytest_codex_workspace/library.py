@@ -12,13 +12,13 @@ from typing import Any, Literal, Protocol, TypedDict, Unpack
 from .debugging.run import debug_log
 from .errors import ConfigError
 from .network.policy_reader import PolicyLike
-from .options.profiles import ProfileName
 from .options.sources import ResolvedOptions
 from .options.table import (
     CacheMode,
     CassetteMode,
     KeepWhen,
     Methods,
+    ProfileName,
     PushWhen,
     RepoConfigMode,
 )

@@ -14,7 +14,8 @@ from .streams import NeutralText
 if TYPE_CHECKING:
     from ..checks.sarif import CheckedTarget
     from ..options.config import Config
-    from ..reporting.ci import CiService, RunAccount
+    from ..reporting.account import RunAccount
+    from ..reporting.ci import CiService
     from ..workspace.handle import Workspace
 
 __all__ = ["CiRun", "ci_run", "tell_check"]
@@ -77,7 +78,8 @@ def ci_run(title: str, config: Config) -> Iterator[CiRun]:
     Yields:
         The run.
     """
-    from ..reporting.ci import RunAccount, service_of
+    from ..reporting.account import RunAccount
+    from ..reporting.ci import service_of
 
     run = CiRun(service_of(os.environ), RunAccount(title, {"image": config.image}), config)
     try:

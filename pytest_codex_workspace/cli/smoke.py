@@ -52,7 +52,7 @@ def register(commands: Commands) -> None:
 
 
 def _smoke(arguments: argparse.Namespace) -> int:
-    from ..reporting.ci import CiFinding
+    from ..reporting.account import CiFinding
     from ..reports.collector import collecting
     from ..session import Session
     from ..smoke import run_smoke

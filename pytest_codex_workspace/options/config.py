@@ -14,9 +14,18 @@ from ..text.option_names import spell_option
 from ..text.phrases import did_you_mean
 from ..text.units import parse_duration, parse_size
 from ..unpatched import clock
-from .profiles import ProfileName, profile_named, runtime_variables
+from .profiles import profile_named, runtime_variables
 from .script_text import STANDARD_INPUT, GivenScripts, ScriptText, read_script
-from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, Methods, PushWhen, RepoConfigMode
+from .table import (
+    OPTIONS,
+    CacheMode,
+    CassetteMode,
+    KeepWhen,
+    Methods,
+    ProfileName,
+    PushWhen,
+    RepoConfigMode,
+)
 
 if TYPE_CHECKING:
     from ..checks.repository import Choices

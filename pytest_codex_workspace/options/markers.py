@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 from ..errors import ConfigError
 from ..text.phrases import did_you_mean
-from .config import check_environment
 
 if TYPE_CHECKING:
     from ..network.policy_reader import PolicyLike
@@ -172,6 +171,8 @@ def read_keywords(values: Mapping[str, Any]) -> WorkspaceRequest:
     if repo is not None:
         repo = _path(repo, "repo")
     if "env" in found:
+        from .config import check_environment
+
         found["env"] = check_environment(found["env"], "env")
     if "snapshot" in found:
         found["snapshot"] = _read_snapshot(found["snapshot"])
@@ -240,6 +241,8 @@ def _read(mark: _Mark) -> Any:
     if mark.name == "codex_env":
         if args:
             raise ConfigError(f"{usage} takes keywords only: {usage}(NAME='value')")
+        from .config import check_environment
+
         return check_environment(kwargs, usage)
     if mark.name == "codex_cassette":
         if len(args) != 1 or kwargs or not isinstance(args[0], str):

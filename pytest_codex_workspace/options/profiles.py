@@ -12,19 +12,18 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+from .table import ProfileName
+
 __all__ = [
     "CODEX",
     "CURRENT",
     "PROFILES",
     "SEED",
     "Profile",
-    "ProfileName",
     "agent_variables",
     "profile_named",
     "runtime_variables",
 ]
-
-ProfileName = Literal["seed", "codex", "current"]
 
 SecretKind = Literal["variable", "placeholder"]
 

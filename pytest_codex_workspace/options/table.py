@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from ..reporting.output import OutputMode
-from .profiles import ProfileName
 
 __all__ = [
     "OPTIONS",
@@ -16,6 +14,7 @@ __all__ = [
     "KeepWhen",
     "Methods",
     "Option",
+    "ProfileName",
     "PushWhen",
     "RepoConfigMode",
 ]
@@ -28,6 +27,9 @@ CassetteMode = Literal["record", "replay", "off"]
 
 
 KeepWhen = Literal["never", "failed", "always"]
+
+
+ProfileName = Literal["seed", "codex", "current"]
 
 
 PushWhen = Literal["always", "never"]
@@ -44,8 +46,7 @@ FromFile = Literal["free", "narrower", "trusted"]
 a value that gives the repository no more than the default; nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """
     One option: `--codex-NAME` for pytest, `codex_NAME` in an ini file,
     `--NAME` for the command, `CODEX_WORKSPACE_NAME` in the environment.

@@ -15,7 +15,6 @@ import pytest
 
 from ..errors import ConfigError
 from ..options.markers import DESCRIPTIONS, Keywords, read_keywords, read_markers
-from ..options.script_text import STANDARD_INPUT
 from .as_started import as_started, remember_environment
 from .attempt import attempt_of, begin_attempt, end_attempts
 from .ci import begin_ci, ci_of
@@ -42,7 +41,14 @@ from .run import (
     warn_before,
     write_run_report,
 )
-from .settings import CONFIG, UNUSABLE, read_settings, register_options, require_repository
+from .settings import (
+    UNUSABLE,
+    read_settings,
+    register_options,
+    require_repository,
+    settings_of,
+    start_of,
+)
 from .shared import (
     begin_parts,
     check_scope,
@@ -263,11 +269,13 @@ def pytest_configure_node(node: Any) -> None:
     Send the start time of the run to an xdist worker, the script of standard input, and which of
     several engines it begins with.
     """
+    from ..options.script_text import STANDARD_INPUT
+
     # Each worker has the next number, also one in place of a worker that crashed.
     number = node.config.stash.get(_WORKERS, 0)
     node.config.stash[_WORKERS] = number + 1
     node.workerinput[ENGINE_KEY] = number
-    node.workerinput[STARTED_KEY] = node.config.stash[CONFIG].started
+    node.workerinput[STARTED_KEY] = start_of(node.config)
     node.workerinput[STANDARD_INPUT_KEY] = STANDARD_INPUT.content
 
 
@@ -382,7 +390,7 @@ def codex_repo(request: pytest.FixtureRequest) -> RepositoryHandle:
     Return the repository of `--codex-repo` at `--codex-rev`. Skip the test without one.
     """
     _refuse_parameter(request)
-    config = request.config.stash[CONFIG]
+    config = settings_of(request.config)
     if config.repo is None:
         pytest.skip(
             "no repository to project: give --codex-repo=PATH (or codex_repo in the ini file, "
@@ -410,7 +418,7 @@ def codex_network_policy(request: pytest.FixtureRequest) -> PolicyLike:
     its path. Override this fixture in a `conftest.py`, or give the policy with
     `parametrize(..., indirect=True)`.
     """
-    policy: PolicyLike = getattr(request, "param", request.config.stash[CONFIG].network)
+    policy: PolicyLike = getattr(request, "param", settings_of(request.config).network)
     return policy
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "attempt_of", "begin_attempt", "end_attempts", "watch_end"]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Attempt:
     """
     What is known of an attempt while it runs.

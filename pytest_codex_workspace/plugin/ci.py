@@ -7,19 +7,22 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ..errors import CodexWorkspaceError
 from ..options.markers import WorkspaceRequest
-from ..reporting.ci import CiFinding, CiService, RunAccount, service_of
+from ..reporting.ci import CiService, service_of
 from ..text.phrases import counted
 from .items import uses_workspace
-from .settings import CONFIG
+from .settings import settings_of
 from .summary import tally_of
 from .terminal import line_writer
 from .workers import is_worker
+
+if TYPE_CHECKING:
+    from ..reporting.account import RunAccount
 
 __all__ = ["begin_ci", "ci_of", "note_failure"]
 
@@ -67,7 +70,7 @@ def note_failure(
     from ..reports.findings import finding_of_error
 
     if service_of(os.environ).is_known:
-        repo = config.stash[CONFIG].repo if wanted.repo is None else directory / wanted.repo
+        repo = settings_of(config).repo if wanted.repo is None else directory / wanted.repo
         finding = finding_of_error(error, repo, os.environ)
         tally_of(config).failures[f"{finding.title} {finding.file}:{finding.line}"] = asdict(
             finding
@@ -124,7 +127,7 @@ class _SummaryHooks:
             yield
         account = _account(terminalreporter, config)
         if account is not None:
-            redact = redaction_of(config.stash[CONFIG].secret, os.environ)
+            redact = redaction_of(settings_of(config).secret, os.environ)
             self._service.tell(account, write, redact)
 
 
@@ -156,11 +159,13 @@ def _account(reporter: pytest.TerminalReporter, config: pytest.Config) -> RunAcc
     """
     Return what the controller knows of the tests with workspaces; `None` if there are none.
     """
+    from ..reporting.account import CiFinding, RunAccount
+
     tally = tally_of(config)
     tests = dict(_tests(reporter))
     if not tests and not tally.failures:
         return None
-    found = config.stash[CONFIG]
+    found = settings_of(config)
     account = RunAccount("Tests in Codex workspaces", columns=_COLUMNS)
     outcomes = [one.outcome for one in tests.values()]
     account.facts["tests"] = ", ".join(

@@ -17,7 +17,7 @@ from ..options.markers import WorkspaceRequest
 from ..unpatched import clock
 from .as_started import as_started
 from .items import is_overridden, parameters_of, wants_workspace, workspace_request
-from .settings import CONFIG, UNUSABLE
+from .settings import UNUSABLE, given_settings, settings_of
 from .terminal import line_writer
 from .workers import ENGINE_KEY, is_worker, worker_input
 
@@ -81,7 +81,7 @@ def session_of(config: pytest.Config) -> Session:
         output = _output_of(config)
         collector = config.stash[COLLECTOR] = collector_of(config, output.note)
         with as_started(config):
-            session = Session(config.stash[CONFIG], output, report=collector)
+            session = Session(settings_of(config), output, report=collector)
         config.stash[SESSION] = session
         ends.callback(session.close)
     return config.stash[SESSION]
@@ -92,7 +92,7 @@ def _output_of(config: pytest.Config) -> Output:
     from ..reporting.shared import SharedFacts
     from .ci import ci_of
 
-    output = ci_of(config).output(config.stash[CONFIG].output, line_writer(config))
+    output = ci_of(config).output(settings_of(config).output, line_writer(config))
     if run := worker_input(config).get("testrunuid"):
         output.is_news = SharedFacts(cache_dir() / "told", run).is_news
     return output
@@ -140,8 +140,8 @@ def begin_debug_log(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: the file cannot be written.
     """
-    found = config.stash[CONFIG]
-    if found.debug is None:
+    found = given_settings(config)
+    if found is None or found.debug is None:
         return
     from ..debugging.run import DebugLog
 
@@ -166,7 +166,7 @@ def examine_machine(config: pytest.Config) -> None:
     """
     log = config.stash.get(_DEBUG, None)
     if log is not None and not worker_input(config).get(ENGINE_KEY):
-        log.examine(config.stash[CONFIG])
+        log.examine(settings_of(config))
 
 
 def describe_debug_log(config: pytest.Config) -> list[str]:
@@ -238,8 +238,8 @@ def collector_of(config: pytest.Config, tell: Callable[[str], None]) -> Collecto
     """
     Return what adds to the report of this run, if `--codex-report` asks for one.
     """
-    found = config.stash[CONFIG]
-    if found.report is None:
+    found = given_settings(config)
+    if found is None or found.report is None:
         return None
     from ..reports.collector import Collector
 
@@ -253,7 +253,7 @@ def prepare_for(item: pytest.Item) -> None:
     Raises:
         CodexWorkspaceError: a part could not be made.
     """
-    config = item.config.stash[CONFIG]
+    config = settings_of(item.config)
     is_direct = wants_workspace(item)
     wanted = workspace_request(item) if is_direct else WorkspaceRequest()
     repo = config.repo if wanted.repo is None else item.path.parent / wanted.repo

@@ -5,29 +5,33 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ..errors import ConfigError, PolicyError, ProjectionError
-from ..options.config import Config
-from ..options.script_text import STANDARD_INPUT
-from ..options.sources import Given, ResolvedOptions, Source, Values, entries_of
 from ..options.table import OPTIONS, Option
+from ..unpatched import clock
 from .workers import ENGINE_KEY, STANDARD_INPUT_KEY, STARTED_KEY, is_worker, worker_input
 
+if TYPE_CHECKING:
+    from ..options.config import Config
+    from ..options.sources import Source, Values
+
 __all__ = [
-    "CONFIG",
     "INI_NAMES",
     "SHOWN_REPO",
     "UNUSABLE",
+    "given_settings",
     "read_settings",
     "register_options",
     "require_repository",
+    "settings_of",
+    "start_of",
 ]
 
-CONFIG = pytest.StashKey[Config]()
+_CONFIG: pytest.StashKey[Config] = pytest.StashKey()
+_START = pytest.StashKey[float]()
 
 SHOWN_REPO = pytest.StashKey[str]()
 """The repository as it was given."""
@@ -60,14 +64,61 @@ def register_options(parser: pytest.Parser) -> None:
             parser.addini(name, text, type="string", default="")
 
 
+def start_of(config: pytest.Config) -> float:
+    """
+    Return when this run began, in seconds since the epoch.
+    """
+    return config.stash[_START]
+
+
+def given_settings(config: pytest.Config) -> Config | None:
+    """
+    Return the options of this run; `None` if none was given and nothing has needed the defaults.
+    """
+    return config.stash.get(_CONFIG, None)
+
+
+def settings_of(config: pytest.Config) -> Config:
+    """
+    Return the options of this run.
+    """
+    found = given_settings(config)
+    if found is None:
+        from ..options.config import Config
+
+        found = config.stash[_CONFIG] = Config(started=start_of(config))
+    return found
+
+
 def read_settings(config: pytest.Config) -> None:
     """
-    Read the options into the stash of *config*.
+    Read and check the options, if any are given. What reads them is imported for that only: most
+    runs of most projects give none.
 
     Raises:
         pytest.UsageError: an option is invalid, or the repository of the command line cannot be
             projected.
     """
+    config.stash[_START] = worker_input(config).get(STARTED_KEY) or clock.wall_time()
+    if any(name.startswith("CODEX_WORKSPACE_") for name in os.environ) or any(
+        config.getoption(name, None) or _ini_is_given(config, name) for name in INI_NAMES
+    ):
+        _read_given(config)
+
+
+def _ini_is_given(config: pytest.Config, name: str) -> bool:
+    try:
+        return bool(config.getini(name))
+    except (TypeError, pytest.UsageError):
+        return True
+
+
+def _read_given(config: pytest.Config) -> None:
+    from dataclasses import replace
+
+    from ..options.config import Config
+    from ..options.sources import ResolvedOptions
+
     options = {option.key: config.getoption(name, None) for name, option in INI_NAMES.items()}
     found = Config()
     try:
@@ -83,12 +134,11 @@ def read_settings(config: pytest.Config) -> None:
     except (ConfigError, PolicyError, ProjectionError) as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[SHOWN_REPO] = str(found.repo)
-    started = worker_input(config).get(STARTED_KEY, found.started)
-    found = replace(_absolute(config, found), started=started)
+    found = replace(_absolute(config, found), started=start_of(config))
     if found.engines:
         number = worker_input(config).get(ENGINE_KEY, 0)
         found = replace(found, engine=found.engines[number % len(found.engines)])
-    config.stash[CONFIG] = found
+    config.stash[_CONFIG] = found
     if options["repo"] and not is_worker(config) and not config.option.collectonly:
         require_repository(config)
 
@@ -101,6 +151,8 @@ def _standard_input(
     Let standard input be that of the run while the options are read, if one of them asks for it.
     pytest captures it; a worker gets what its controller has read.
     """
+    from ..options.script_text import STANDARD_INPUT
+
     key = "setup_script"
     given = (options[key], os.environ.get("CODEX_WORKSPACE_SETUP_SCRIPT"))
     capture = config.pluginmanager.getplugin("capturemanager")
@@ -125,7 +177,7 @@ def require_repository(config: pytest.Config) -> None:
     """
     from ..projection.repository import open_repository
 
-    found = config.stash[CONFIG]
+    found = settings_of(config)
     try:
         if found.repo is not None:
             open_repository(found.repo, found.rev, environ=os.environ)
@@ -137,6 +189,8 @@ def _absolute(config: pytest.Config, found: Config) -> Config:
     """
     Return *found* with absolute paths: a test may go to another directory.
     """
+    from dataclasses import replace
+
     start = config.invocation_params.dir
     changes: dict[str, Any] = {}
     if found.repo is not None:
@@ -154,6 +208,8 @@ def _absolute(config: pytest.Config, found: Config) -> Config:
 
 
 def _read_ini(config: pytest.Config) -> Values:
+    from ..options.sources import Given, Source, entries_of
+
     found: Values = {}
     for name, option in INI_NAMES.items():
         source = Source("ini", name, config.inipath)

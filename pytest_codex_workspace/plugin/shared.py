@@ -27,7 +27,7 @@ from .items import (
     is_overridden,
     parameters_of,
 )
-from .settings import CONFIG
+from .settings import settings_of
 
 if TYPE_CHECKING:
     from ..workspace.handle import Workspace
@@ -177,7 +177,7 @@ def share_workspace(request: pytest.FixtureRequest) -> Iterator[Workspace]:
     item = request.config.stash[_CURRENT]
     shared = request.config.stash[_SHARED][str(request.fixturename)]
     env = request.getfixturevalue("codex_env") if is_overridden(item, "codex_env") else {}
-    policy = request.config.stash[CONFIG].network
+    policy = settings_of(request.config).network
     if is_overridden(item, "codex_network_policy"):
         policy = request.getfixturevalue("codex_network_policy")
     with closing(Starter(request, item, env, policy, shared=True)) as starter:

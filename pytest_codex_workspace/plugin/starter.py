@@ -22,7 +22,7 @@ from .attempt import attempt_of
 from .ci import note_failure
 from .failures import add_account, network_properties
 from .hooks.call import call_hook, choose_policy, is_implemented
-from .settings import CONFIG, UNUSABLE
+from .settings import UNUSABLE, settings_of
 from .summary import tally_of
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Starter:
         self._item = item
         self._policy = policy
         self._env = check_environment(env, "the fixture codex_env")
-        self._config = request.config.stash[CONFIG]
+        self._config = settings_of(request.config)
         self._beside = (
             request.config.rootpath if request.scope == "session" else request.path.parent
         )

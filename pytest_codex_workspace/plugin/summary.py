@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..options.sources import unknown_variables
 from ..text.phrases import counted, did_you_mean, was
 from .run import write_run_report
-from .settings import CONFIG, INI_NAMES, SHOWN_REPO
+from .settings import INI_NAMES, SHOWN_REPO, given_settings
 from .workers import is_worker
 
 if TYPE_CHECKING:
@@ -132,8 +131,8 @@ def notes_of(config: pytest.Config) -> list[str]:
     """
     Return what of the work tree is not in workspaces. An xdist worker leaves it to the controller.
     """
-    found = config.stash[CONFIG]
-    if found.repo is None or is_worker(config):
+    found = given_settings(config)
+    if found is None or found.repo is None or is_worker(config):
         return []
     if _NOTES not in config.stash:
         from ..projection.work_tree import notes_on
@@ -147,8 +146,8 @@ def header_lines(config: pytest.Config) -> list[str] | None:
     Return a line with the repository, the image, the cache mode and the network policy; a line
     with the engine; one with the profile; and what of the work tree is not in workspaces.
     """
-    found = config.stash[CONFIG]
-    if found.repo is None:
+    found = given_settings(config)
+    if found is None or found.repo is None:
         return None
     from ..options.run_notes import describe_engine, describe_rules
 
@@ -177,8 +176,7 @@ def write_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> N
         for line in lines:
             reporter.write_line(f"codex workspaces: {line}")
     write_run_report(config, lambda line: reporter.write_line(f"codex {line}"))
-    unknown = unknown_variables(os.environ, config.stash[CONFIG].env)
-    for line in (*unknown, *config.stash[_MISSPELLED].lines):
+    for line in (*_unknown_variables(config), *config.stash[_MISSPELLED].lines):
         reporter.write_line(f"codex workspaces: {line}")
     for line in _skipped(reporter):
         reporter.write_line(f"codex workspaces: {line}")
@@ -189,6 +187,15 @@ def write_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> N
         if reporter.stats.keys() & {"failed", "error"} or config.get_verbosity() < 0:
             for note in notes_of(config):
                 reporter.write_line(f"codex workspaces: {note}")
+
+
+def _unknown_variables(config: pytest.Config) -> list[str]:
+    found = given_settings(config)
+    if found is None:
+        return []
+    from ..options.sources import unknown_variables
+
+    return unknown_variables(os.environ, found.env)
 
 
 def _skipped(reporter: pytest.TerminalReporter) -> list[str]:

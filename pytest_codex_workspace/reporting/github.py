@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ..text.phrases import cut_end
 from ..text.printable import without_colours
-from .ci import CiFinding, CiService, RunAccount, Write
+from .account import CiFinding, RunAccount
+from .ci import CiService, Write
 from .output import Output, OutputMode
 
 __all__ = ["GitHub", "annotation", "neutral", "summary"]

@@ -17,7 +17,7 @@ from ..network.problems import (
     problems_of,
     setup_warning,
 )
-from ..reporting.ci import CiFinding, RunAccount
+from ..reporting.account import CiFinding, RunAccount
 from ..secrets.redaction import Redaction
 from ..workspace.handle import Workspace, own_requests
 

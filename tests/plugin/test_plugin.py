@@ -151,12 +151,16 @@ def test_a_run_without_workspaces_imports_nothing_heavy(pytester, monkeypatch):
         def test_it():
             heavy = {"docker", "requests", "yaml", "filelock", "urllib3", "tomllib"}
             assert not heavy & set(sys.modules)
-            # Of ours: the options, and what pytest tells the plugin.
-            ours = {one.split(".")[1] for one in sys.modules if one.startswith("pytest_codex_w")
-                    and "." in one}
-            assert ours == {"codex", "errors", "options", "plugin", "reporting", "text",
-                            "unpatched"}
-            assert "pytest_codex_workspace.plugin.starter" not in sys.modules
+            # Of ours: the names of options, and what pytest tells the plugin.
+            ours = {tuple(one.split(".")[1:]) for one in sys.modules
+                    if one.startswith("pytest_codex_workspace.")}
+            assert {one[0] for one in ours} == {
+                "errors", "options", "plugin", "reporting", "text", "unpatched"
+            }
+            assert {one[1] for one in ours if one[0] == "options" and len(one) > 1} == {
+                "markers", "table"
+            }
+            assert ("plugin", "starter") not in ours
         """
     )
 
@@ -271,9 +275,9 @@ def test_a_toml_file_may_have_numbers_and_tables(pytester, file, table):
     (pytester.path / file).write_text(f"{table}\n{values}{own}")
     pytester.makepyfile(
         f"""
-        from pytest_codex_workspace.plugin.settings import CONFIG
+        from pytest_codex_workspace.plugin.settings import settings_of
         def test_it(request):
-            found = request.config.stash[CONFIG]
+            found = settings_of(request.config)
             assert (600.0, 1000) == (found.setup_timeout, found.network_bodies)
             assert 1000000 == found.cache_size
             assert {{"A": "1", "B": "2"}} == found.env or {not own}
@@ -357,10 +361,10 @@ def test_paths_are_those_of_the_directory_that_pytest_was_started_in(pytester, m
     pytester.makepyfile(
         """
         import os
-        from pytest_codex_workspace.plugin.settings import CONFIG
+        from pytest_codex_workspace.plugin.settings import settings_of
         def test_it(request, monkeypatch, tmp_path):
             monkeypatch.chdir(tmp_path)
-            found = request.config.stash[CONFIG]
+            found = settings_of(request.config)
             assert found.repo.is_dir() and os.path.isfile(found.network)
         """
     )

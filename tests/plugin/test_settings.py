@@ -11,10 +11,10 @@ from ..conftest import commit, git, init_repo, scripts
 pytestmark = pytest.mark.needs_git
 
 SHOW = """
-from pytest_codex_workspace.plugin.settings import CONFIG
+from pytest_codex_workspace.plugin.settings import settings_of
 
 def test_it(request):
-    config = request.config.stash[CONFIG]
+    config = settings_of(request.config)
     print("ENV", sorted(config.env.items()), "SECRET", config.secret, "SETUP", config.network_setup)
 """
 
@@ -206,10 +206,10 @@ def test_misspelled_names_are_told(example, monkeypatch):
 
 
 SHOW_SCRIPT = """
-from pytest_codex_workspace.plugin.settings import CONFIG
+from pytest_codex_workspace.plugin.settings import settings_of
 
 def test_it(request):
-    config = request.config.stash[CONFIG]
+    config = settings_of(request.config)
     print("SCRIPT", config.setup_script.text, config.maintenance_script)
 """
 
@@ -246,10 +246,10 @@ def test_a_setup_script_of_an_ini_file_lies_beside_it(pytester: pytest.Pytester)
 
 ENGINES = """
 import pathlib
-from pytest_codex_workspace.plugin.settings import CONFIG
+from pytest_codex_workspace.plugin.settings import settings_of
 
 def test_it(request, worker_id):
-    found = request.config.stash[CONFIG]
+    found = settings_of(request.config)
     assert found.engines == ("unix:///one", "unix:///two")
     pathlib.Path(f"is-{worker_id}-{found.engine[8:]}").touch()
 """
@@ -289,9 +289,9 @@ def test_engines_in_a_toml_file(pytester: pytest.Pytester, text, expected):
     One is text, several are a list.
     """
     pytester.makepyfile(
-        "from pytest_codex_workspace.plugin.settings import CONFIG\n"
+        "from pytest_codex_workspace.plugin.settings import settings_of\n"
         "def test_it(request):\n"
-        "    found = request.config.stash[CONFIG]\n"
+        "    found = settings_of(request.config)\n"
         f"    assert [found.engine, *found.engines] == {expected}\n"
     )
     (pytester.path / "pytest.toml").write_text(f"[pytest]\ncodex_engine = {text}\n")

@@ -119,6 +119,9 @@ UNTESTED = {
     "pytest_codex_workspace/workspace/call.py": (
         "tests/unit/workspace/test_channel.py, with a real agent"
     ),
+    "pytest_codex_workspace/reporting/account.py": (
+        "fields; tests/unit/reporting/test_github.py shows all of them"
+    ),
     "proxy_addons/assembly.py": (
         "tests/integration/test_proxy_process.py, with the proxy in a process"
     ),

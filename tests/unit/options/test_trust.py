@@ -89,7 +89,7 @@ def test_every_option_says_what_a_file_may_do_with_it() -> None:
             continue
         assert option.from_file in ("free", "narrower", "trusted"), option.name
         policy = option.metavar == "POLICY"
-        says = option.widens != type(option).__dataclass_fields__["widens"].default
+        says = option.widens != type(option)._field_defaults["widens"]
         assert says == (option.from_file != "free" and not policy), option.name
     narrower = {option.key for option in OPTIONS if option.from_file == "narrower"}
     policies = {option.key for option in OPTIONS if option.metavar == "POLICY"}

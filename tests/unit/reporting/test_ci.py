@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_codex_workspace.reporting.ci import CiService, RunAccount, service_of
+from pytest_codex_workspace.reporting.account import RunAccount
+from pytest_codex_workspace.reporting.ci import CiService, service_of
 from pytest_codex_workspace.reporting.github import GitHub
 from pytest_codex_workspace.reporting.gitlab import GitLab
 

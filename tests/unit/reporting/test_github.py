@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from pytest_codex_workspace.reporting import github
-from pytest_codex_workspace.reporting.ci import CiFinding, RunAccount
+from pytest_codex_workspace.reporting.account import CiFinding, RunAccount
 from pytest_codex_workspace.reporting.github import GitHub, annotation, neutral, summary
 
 from ...helpers.ci import commands
