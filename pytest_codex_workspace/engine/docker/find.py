@@ -20,7 +20,6 @@ from ..places import docker_contexts, podman_service
 from ..places.choose import WORDS, places_of
 from ..places.place import Place, SshWay, unix_path
 from ..places.ssh import ssh_command
-from .engine import DockerEngine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,6 +130,9 @@ def _open(
         return Located(open_extension(place.extension, choice, environ), place.origin)
     if place.url.startswith("native://"):
         return Located(open_engine(place.url), place.origin, passed_over)
+    # What talks to a daemon takes as long to load as a native workspace takes to start.
+    from .engine import DockerEngine
+
     if not place.starts:
         engine = DockerEngine(place.url, place.tls, place.ssh)
         return Located(engine, place.origin, passed_over)

@@ -163,19 +163,22 @@ class Store:
         """
         Return all images, the hidden ones too.
         """
-        names = (one.stem for one in (self.root / "images").glob("*.json"))
-        return [image for name in names if (image := self._image(name))]
+        names = os.listdir(self.root / "images")
+        every = (self._image(name[:-5]) for name in names if name.endswith(".json"))
+        return [image for image in every if image]
 
     def tags(self) -> dict[str, list[str]]:
         """
         Return the tags of each image, by its id.
         """
         found: dict[str, list[str]] = {}
-        for path in sorted((self.root / "tags").iterdir()):
+        # Each look-up of an image does this, and there are hundreds: not by pathlib.
+        directory = self.root / "tags"
+        for name in sorted(os.listdir(directory)):
             with suppress(OSError):
-                if not path.name.startswith("."):
-                    image = f"sha256:{path.read_text('ascii')}"
-                    found.setdefault(image, []).append(urllib.parse.unquote(path.name))
+                if not name.startswith("."):
+                    image = f"sha256:{_content(f'{directory}/{name}').decode('ascii')}"
+                    found.setdefault(image, []).append(urllib.parse.unquote(name))
         return found
 
     def set_tag(self, reference: str, image: Image) -> None:
@@ -312,12 +315,24 @@ class Store:
         return next((one for one in every if name in (one["id"], one["name"])), None)
 
 
+def _content(path: str) -> bytes:
+    """
+    Return what a file holds, in a third of the time that `Path.read_bytes` takes.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        # A file that is replaced meanwhile keeps its length, and none is changed in place.
+        return os.read(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """
     Return what a file holds; `None` if there is none.
     """
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
+        found: dict[str, Any] = json.loads(_content(str(path)))
     except (OSError, ValueError):
         return None
     return found

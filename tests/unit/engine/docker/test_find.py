@@ -55,7 +55,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorder:
     A machine without engines and docker configuration.
     """
     recorder = Recorder()
-    monkeypatch.setattr(find, "DockerEngine", recorder)
+    monkeypatch.setattr(f"{find.__package__}.engine.DockerEngine", recorder)
     monkeypatch.setattr(find, "open_engine", no_namespaces)
     monkeypatch.setattr(podman_connections, "_SYSTEM", ())
     monkeypatch.setattr(podman_service, "can_start_podman", lambda _: False)
