@@ -212,7 +212,6 @@ class Service:
     def _launch(self) -> None:
         spec = self.spec
         self._output.begin()
-        self._began = clock.monotonic()
         try:
             self._process = self._channel.start(
                 ["bash", "-c", _MERGED, "bash", *argv_of(spec.command)],
@@ -229,6 +228,8 @@ class Service:
                 f"the service {self.name} cannot be started: {printable(str(error))}",
                 f"Correct services.{self.name} in .codex-workspace.yaml.",
             ) from None
+        # From here on, not from the request: on a busy machine, half a second can pass in between.
+        self._began = clock.monotonic()
         self._reader = threading.Thread(
             target=self._read, args=(self._process,), name="codex-workspace-service", daemon=True
         )
@@ -246,11 +247,11 @@ class Service:
     def _wait(self, said: Callable[[str], None]) -> None:
         deadline, pause = self._began + self.spec.timeout, _PAUSES[0]
         while True:
-            code = self.exit_code
+            self._check_alive()
             left = deadline - clock.monotonic()
-            if code is not None and (code != 0 or not self.spec.ready):
-                raise self._ended(code)
             missing = self._missing(left)
+            # Again: it may have ended while this machine did something else.
+            self._check_alive()
             if not missing:
                 return
             if left <= 0:
@@ -258,6 +259,15 @@ class Service:
             said(self._output.last_line())
             clock.sleep(min(pause, left))
             pause = min(1.5 * pause, _PAUSES[1])
+
+    def _check_alive(self) -> None:
+        """
+        Raise the error for a service that has ended. A command with `ready` may end with success,
+        and what it has started goes on.
+        """
+        code = self.exit_code
+        if code is not None and (code != 0 or not self.spec.ready):
+            raise self._ended(code)
 
     def _missing(self, left: float) -> str:
         if self.spec.ready:

@@ -13,8 +13,10 @@ from pytest_codex_workspace.errors import ServiceError
 from pytest_codex_workspace.options.services import ReadyWhen, ServiceSpec
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.secrets.secrets import Secrets
+from pytest_codex_workspace.services import service
 from pytest_codex_workspace.services.service import Service, Services
 from pytest_codex_workspace.workspace.channel import Channel
+from pytest_codex_workspace.workspace.process import Process
 
 SERVE = """
 import os, socket, sys, time
@@ -91,6 +93,48 @@ def test_a_service_that_ends_at_once_is_explained(make: Make) -> None:
         assert ("db", 3) == (caught.value.service, caught.value.exit_code)
         assert "hush" not in caught.value.output
         assert not db.running
+
+
+def test_a_start_that_takes_long_is_no_life(make, channel, monkeypatch) -> None:
+    """
+    On a busy machine, a second passes before the process is there. It counts as ready if it lives
+    from then on.
+    """
+    start, skipped = channel.start, [0.0]
+    real = service.clock.monotonic
+
+    def slow(*arguments: Any, **keywords: Any) -> Process:
+        skipped[0] += 1
+        return start(*arguments, **keywords)
+
+    monkeypatch.setattr(channel, "start", slow)
+    monkeypatch.setattr(service.clock, "monotonic", lambda: real() + skipped[0])
+
+    with pytest.raises(ServiceError, match="exit code 3"):
+        make("sleep 0.2; exit 3").start()
+
+
+def test_a_service_that_ends_during_the_last_look_is_not_ready(make, monkeypatch) -> None:
+    """
+    What is true of a process is asked after what is true of the time.
+    """
+    db = make("exit 3")
+    look = db._missing
+
+    def late(left: float) -> str:
+        assert db._process.wait().exit_code == 3
+        look(left)
+        return ""
+
+    polled = iter([None])
+    alive = type(db).exit_code
+    monkeypatch.setattr(
+        type(db), "exit_code", property(lambda self: next(polled, alive.fget(self)))
+    )
+    monkeypatch.setattr(db, "_missing", late)
+
+    with pytest.raises(ServiceError, match="exit code 3"):
+        db.start()
 
 
 @pytest.mark.parametrize(
