@@ -10,7 +10,7 @@ from pytest_codex_workspace.checks.finding import Finding
 from pytest_codex_workspace.checks.sarif import CheckedTarget
 from pytest_codex_workspace.errors import EngineUnavailable, ProxyError, SetupError
 from pytest_codex_workspace.network.rules.request import Request
-from pytest_codex_workspace.reporting.ci import CiFinding, RunAccount
+from pytest_codex_workspace.reporting.account import CiFinding, RunAccount
 from pytest_codex_workspace.reports.findings import (
     account_of_check,
     finding_of_error,
