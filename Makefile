@@ -15,8 +15,6 @@ demo: begin $(VENV)/.installed
 test: begin $(VENV)/.ready
 	@tools/timed "programs" $(MACHINE) install test
 	@tools/timed "container engine" tools/engine docker podman
-	@tools/timed "lint" $(MAKE) --no-print-directory lint
-	@tools/timed "documentation" $(MAKE) --no-print-directory docs
 	@$(MACHINE) exec test tools/test $(SHARES)
 
 test-everything: SHARES = --everything

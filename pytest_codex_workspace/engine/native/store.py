@@ -163,7 +163,7 @@ class Store:
         """
         Return all images, the hidden ones too.
         """
-        names = os.listdir(self.root / "images")
+        names = _names(self.root / "images")
         every = (self._image(name[:-5]) for name in names if name.endswith(".json"))
         return [image for image in every if image]
 
@@ -174,7 +174,7 @@ class Store:
         found: dict[str, list[str]] = {}
         # Each look-up of an image does this, and there are hundreds: not by pathlib.
         directory = self.root / "tags"
-        for name in sorted(os.listdir(directory)):
+        for name in sorted(_names(directory)):
             with suppress(OSError):
                 if not name.startswith("."):
                     image = f"sha256:{_content(f'{directory}/{name}').decode('ascii')}"
@@ -313,6 +313,11 @@ class Store:
         """
         every = self.network_records()
         return next((one for one in every if name in (one["id"], one["name"])), None)
+
+
+def _names(directory: Path) -> list[str]:
+    with os.scandir(directory) as entries:
+        return [one.name for one in entries]
 
 
 def _content(path: str) -> bytes:
