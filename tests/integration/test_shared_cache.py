@@ -407,7 +407,6 @@ def test_explain(machine, repo, tmp_path):
     assert "M\tsetup-script.sh" in printed
 
 
-@pytest.mark.any_engine
 @pytest.mark.promise("S7")
 def test_the_budget_is_kept(machines, private, small_image, tmp_path):
     """
