@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -100,8 +101,10 @@ def read_settings(config: pytest.Config) -> None:
             projected.
     """
     config.stash[_START] = worker_input(config).get(STARTED_KEY) or clock.wall_time()
+    # An option without a value is given as well, and an error.
     if any(name.startswith("CODEX_WORKSPACE_") for name in os.environ) or any(
-        config.getoption(name, None) or _ini_is_given(config, name) for name in INI_NAMES
+        config.getoption(name, None) is not None or _ini_is_given(config, name)
+        for name in INI_NAMES
     ):
         _read_given(config)
 
@@ -114,8 +117,6 @@ def _ini_is_given(config: pytest.Config, name: str) -> bool:
 
 
 def _read_given(config: pytest.Config) -> None:
-    from dataclasses import replace
-
     from ..options.config import Config
     from ..options.sources import ResolvedOptions
 
@@ -127,7 +128,7 @@ def _read_given(config: pytest.Config) -> None:
             with _standard_input(config, options, ini):
                 found = ResolvedOptions.of(options, spell="--codex-{}", ini=ini).config
         except (ConfigError, PolicyError) as error:
-            if ini or any(options.values()):
+            if ini or any(value is not None for value in options.values()):
                 raise
             # Variables are for the command, too: they may not end runs that use no workspace.
             config.stash[UNUSABLE] = error
@@ -189,8 +190,6 @@ def _absolute(config: pytest.Config, found: Config) -> Config:
     """
     Return *found* with absolute paths: a test may go to another directory.
     """
-    from dataclasses import replace
-
     start = config.invocation_params.dir
     changes: dict[str, Any] = {}
     if found.repo is not None:

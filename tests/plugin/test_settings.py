@@ -344,3 +344,38 @@ def test_a_run_without_a_debug_log_imports_nothing_for_it(example):
     )
 
     example.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("name", ["image", "engine", "repo", "env", "debug"])
+def test_an_option_without_a_value_is_an_error(example, name):
+    """
+    Also if it is the only one: an unset variable, as in --codex-image=$IMAGE, is no default.
+    """
+    result = example.runpytest(f"--codex-{name}=")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --codex-{name}*"])
+
+
+def test_without_options_the_defaults_hold(example, monkeypatch):
+    """
+    They are made when a test with a workspace, or a plugin, asks for them; the run began before.
+    """
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    example.makepyfile(
+        """
+        import sys
+        from pytest_codex_workspace.plugin.settings import given_settings, settings_of, start_of
+
+        def test_it(request):
+            assert given_settings(request.config) is None
+            found = settings_of(request.config)
+            assert (found.image, found.repo) == ("universal", None)
+            assert found.started == start_of(request.config)
+            assert given_settings(request.config) is found
+        """
+    )
+
+    result = example.runpytest_subprocess("-p", "pytest_codex_workspace.plugin")
+
+    result.assert_outcomes(passed=1)

@@ -316,8 +316,11 @@ class Store:
 
 
 def _names(directory: Path) -> list[str]:
-    with os.scandir(directory) as entries:
-        return [one.name for one in entries]
+    try:
+        with os.scandir(directory) as entries:
+            return [one.name for one in entries]
+    except FileNotFoundError:
+        return []
 
 
 def _content(path: str) -> bytes:
