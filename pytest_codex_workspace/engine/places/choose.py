@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from dataclasses import replace
@@ -43,14 +44,18 @@ def likely_place(choice: str, environ: Mapping[str, str]) -> Place | None:
     """
     Return the address that will be used, as far as can be told without a word to an engine: the
     first socket that takes a connection, or the first address on another machine. `None` if
-    there is no such address.
+    there is no such address, or an engine that may answer later is down.
     """
+    is_there = False
     try:
         for place in places_of(choice, environ):
-            if place.problem:
+            if place.last_resort and is_there:
                 continue
-            if not place.url.startswith("unix://") or _listens(unix_path(place.url)):
+            local = not place.problem and place.url.startswith("unix://")
+            failure = _failure_of(unix_path(place.url)) if local else 0
+            if not place.problem and not failure:
                 return place
+            is_there = is_there or failure != errno.ENOENT
     except (EngineUnavailable, PluginError):
         # Whoever needs the engine gets this error.
         pass
@@ -192,12 +197,15 @@ def _readable(path: Path) -> bool:
     return os.access(path, os.R_OK)
 
 
-def _listens(path: str) -> bool:
+def _failure_of(path: str) -> int:
+    """
+    Return the error number of a connection to a socket; 0 if it takes one.
+    """
     module = modules.socket
     with module.socket(module.AF_UNIX, module.SOCK_STREAM) as probe:
         probe.settimeout(_PATIENCE)
         try:
             probe.connect(path)
-        except OSError:
-            return False
-        return True
+        except OSError as error:
+            return error.errno or errno.EIO
+        return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 from typing import TYPE_CHECKING
@@ -104,11 +105,17 @@ def test_the_engine_without_a_daemon_is_the_last_resort(
     environ = {"HOME": str(tmp_path)}
     monkeypatch.setattr(sys, "platform", "linux")
 
-    monkeypatch.setattr(choose, "_listens", lambda _: False)
+    monkeypatch.setattr(choose, "_failure_of", lambda _: errno.ENOENT)
 
     *_, last = places_of("auto", environ)
     assert (True, "") == (last.url.startswith("native://"), last.problem)
     assert likely_place("auto", environ) == last
+
+    # An engine that is down for a minute keeps its images.
+    monkeypatch.setattr(choose, "_failure_of", lambda _: errno.ECONNREFUSED)
+    assert likely_place("auto", environ) is None
+    assert likely_place("native", environ) is not None
+    monkeypatch.setattr(choose, "_failure_of", lambda _: errno.ENOENT)
 
     monkeypatch.setattr(sys, "platform", "darwin")
     for choice in ("auto", "docker", "podman"):
