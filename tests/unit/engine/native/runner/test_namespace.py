@@ -86,6 +86,7 @@ def test_files_of_other_ids_are_left_alone(tmp_path: Path, monkeypatch: pytest.M
     With another range, nobody could remove them.
     """
     monkeypatch.setattr(namespace, "_read", lambda _: "0:200000:65536\n1:200000:65536\n")
+    monkeypatch.setattr(namespace.os, "getuid", lambda: 1)
     known = {"number": 1, "ids": [[[0, 0, 1], [1, 100_000, 65_536]], []]}
     (tmp_path / "namespace").write_text(json.dumps(known))
 
