@@ -37,14 +37,16 @@ PROGRAMS = {
 }
 """What is needed, and the Debian packages."""
 
-# Not a chroot, in which dockerd refuses to work. It needs the cgroups, which are below /sys.
+# Not a chroot, in which dockerd refuses to work. It needs the cgroups, which are below /sys; what
+# else is there about a network is of the one in which it was mounted.
 _BOOT = """\
 set -eu
 root=$1 shared=$2; shift 2
 mount --make-rprivate /
 mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
-for directory in /sys /dev; do mount --rbind "$directory" "$root$directory"; done
+mount -t sysfs sysfs "$root/sys"
+for directory in /sys/fs/cgroup /dev; do mount --rbind "$directory" "$root$directory"; done
 mount -t tmpfs tmpfs "$root/run"
 IFS='
 '

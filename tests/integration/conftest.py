@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,6 +40,15 @@ echo "resume says hello"
 cat node_modules/state
 echo resumed >node_modules/resumed
 """
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _open_files() -> None:
+    """
+    Let hundreds of connections be open. A user's programs begin with 1024 files, and may have more.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 FLOOD = """\
-import select, socket, sys, time
+import resource, select, socket, sys, time
 
+# Some engines give 1024 open files, and leave it to programs to ask for more.
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 host, count, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 waiting, sent = {}, 0
 poll = select.epoll()

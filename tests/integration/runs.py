@@ -19,6 +19,7 @@ from pytest_codex_workspace.options.sources import ResolvedOptions
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
+from ..conftest import named_engine
 from ..helpers.plugins import LEFT_OUT, without
 
 _PLAIN = without("cacheprovider", "randomly")
@@ -106,7 +107,7 @@ def session_of(said: list[str], **options: Any) -> Iterator[Session]:
     """
     Start a session with *options* as a user gives them, whose output is added to *said*.
     """
-    given = {"image": "slim", **options}
+    given = {"image": "slim", "engine": named_engine(), **options}
     config = ResolvedOptions.of(given, spell="--codex-{}", environ={}).config
     with Session(config, Output("progress", said.append)) as made:
         yield made

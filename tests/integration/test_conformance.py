@@ -17,7 +17,7 @@ from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
 from ..broken.when_run import BROKEN, CLEAN, Broken, joined
-from ..conftest import init_repo
+from ..conftest import init_repo, named_engine
 from .runs import PYTEST
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,8 @@ def session() -> Iterator[Session]:
     """
     Start a session that all repositories here share.
     """
-    config = Config(image="slim", setup_timeout=120, secret=("CODEX_TEST_TOKEN",))
+    secret = ("CODEX_TEST_TOKEN",)
+    config = Config(image="slim", engine=named_engine(), setup_timeout=120, secret=secret)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CODEX_TEST_TOKEN", "t0ken-that-nobody-else-has")
         with Session(config, Output("quiet", lambda _: None)) as made:

@@ -112,7 +112,9 @@ def test_a_run_as_events(run, tmp_path):
     assert [(head, ["web/package-lock.json"])] == [
         (one["commit"], one["changed"]) for one in warm if one["event"] == "cached-setup"
     ]
-    assert warm[0]["event"] == "cached-setup"
+    # An engine that cannot limit memory says so before.
+    events = [one["event"] for one in warm if one["event"] != "note"]
+    assert events[0] == "cached-setup"
     assert result["key"] == warm[-1]["key"]
 
     code, (explained,), _ = run("cache", "explain", repo, SLIM)

@@ -27,7 +27,7 @@ from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.reports.section import failure_section, position_in
 from pytest_codex_workspace.session import Session
 
-from ..conftest import init_repo, scripts
+from ..conftest import init_repo, named_engine, scripts
 
 GOLDEN = Path(__file__).parent / "golden"
 SECTION = "--- codex workspace ---\n"
@@ -117,7 +117,7 @@ def told(small_image: str) -> Iterator[Told]:
     """
     A session of its own, with a short limit for setup.
     """
-    config = Config(image=small_image, setup_timeout=LIMIT, cache="off")
+    config = Config(image=small_image, engine=named_engine(), setup_timeout=LIMIT, cache="off")
     session = Session(config, Output("progress", lambda line: found.write(line)))
     found = Told(session)
     with session:

@@ -15,7 +15,7 @@ from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 from pytest_codex_workspace.workspace.handle import Workspace
 
-from ..conftest import init_repo, scripts
+from ..conftest import init_repo, named_engine, scripts
 from .floods import AGAIN, FLOOD, LOOKUPS, NONSENSE, PENDING
 from .runs import until
 
@@ -31,7 +31,8 @@ def session() -> Iterator[Session]:
     """
     Start a session, and so a proxy, for these tests alone.
     """
-    with Session(Config(image="slim"), Output("quiet", lambda _: None)) as made:
+    config = Config(image="slim", engine=named_engine())
+    with Session(config, Output("quiet", lambda _: None)) as made:
         yield made
 
 

@@ -99,4 +99,6 @@ def test_a_client_that_is_gone_is_not_known(plain):
 
     with pytest.raises(AssertionError, match=r"asked by: .*curl -sS http://present\.example/"):
         plain.network.assert_nothing_blocked()
-    assert {one.process for one in plain.network.requests(host="gone.example")} <= {""}
+    # It may still be there, without the connection, when the proxy asks.
+    [request] = plain.network.requests(host="gone.example")
+    assert request.process == "" or request.process.startswith("python3 -c import socket, struct;")

@@ -15,7 +15,7 @@ import pytest
 from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.engine.sweep import sweep
 
-from ..conftest import init_repo, scripts
+from ..conftest import init_repo, named_engine, scripts
 from .runs import objects_of, running, until
 
 PROCESSES = 4
@@ -37,8 +37,8 @@ def held():
     memory = int(status.split("VmRSS:")[1].split()[0]) // 1024
     return len(os.listdir("/proc/self/fd")), threading.active_count(), memory
 
-repo, count = Path(sys.argv[1]), int(sys.argv[2])
-session = Session(Config(image="slim"), Output("quiet", print))
+repo, count, engine = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+session = Session(Config(image="slim", engine=engine), Output("quiet", print))
 spec = session.spec(session.repository(repo), {})
 for number in range(count):
     ws = session.workspace(spec, "ready")
@@ -90,7 +90,8 @@ class Fleet:
             self._one(min(25, left), after if victim else None, place)
 
     def _one(self, count: int, after: int | None, place: int) -> None:
-        command = (sys.executable, "-u", "-c", PROGRAM, str(self._repo), str(count))
+        what = (str(self._repo), str(count), named_engine())
+        command = (sys.executable, "-u", "-c", PROGRAM, *what)
         with running(*command, cwd=self._repo.parent) as run:
             for _ in range(count if after is None else min(after, count)):
                 run.until("workspace")

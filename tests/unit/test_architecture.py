@@ -346,3 +346,20 @@ def lint_imports(directory):
         check=False,
         env={**os.environ, "COLUMNS": "1000"},
     )
+
+
+def test_each_session_of_a_test_names_its_engine():
+    """
+    The default is any engine that answers: the share of one engine ran on another one, unseen.
+    """
+    files = sorted((ROOT / "tests/integration").rglob("*.py"))
+    made = [(path, one) for path in files for one in re.finditer(r"\bConfig\(", path.read_text())]
+
+    silent = [
+        f"{path.name}:{path.read_text()[: one.start()].count(chr(10)) + 1}"
+        for path, one in made
+        if "engine" not in path.read_text()[one.end() : one.end() + 200].partition(")")[0]
+    ]
+
+    assert made
+    assert [] == silent
