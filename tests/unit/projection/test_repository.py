@@ -270,7 +270,7 @@ def test_a_file_in_place_of_the_scripts_directory_is_ignored(repo: Repository) -
     assert opened(repo).scripts_tree is None
 
 
-@pytest.mark.parametrize("rev", ["HEAD~1", "v1", "other", ":/m"])
+@pytest.mark.parametrize("rev", ["HEAD~1", "v1", "other", ":/later"])
 def test_any_revision_names_a_commit(repo: Repository, rev: str) -> None:
     """
     Every revision that git understands works, annotated tags included.
@@ -279,9 +279,11 @@ def test_any_revision_names_a_commit(repo: Repository, rev: str) -> None:
     repo.git("tag", "--annotate", "--message=t", "v1")
     repo.git("branch", "other")
     repo.commit({"c.txt": "c\n"})
+    # Of commits of one second, git takes any.
+    repo.git("commit", "--quiet", "--amend", "--message=later")
     later = repo.head()
 
-    assert {":/m": later}.get(rev, head) == opened(repo, rev).head
+    assert {":/later": later}.get(rev, head) == opened(repo, rev).head
 
 
 def test_a_linked_worktree_shares_the_cache(repo: Repository, tmp_path: Path) -> None:
