@@ -139,8 +139,10 @@ def test_soak(codex_engine, repo, record_property, capsys):
             line.split()[0]: [int(n) for n in line.split()[1:]] for line in output.splitlines()
         }
         middle, end, closed = printed["middle"], printed["end"], printed["closed"]
-        assert end[0] <= middle[0] + 4, printed  # file descriptors
-        assert end[1] <= middle[1] + 2, printed  # threads
+        # On a busy machine, a network is not free in time, and there is one more, with five
+        # descriptors and two threads. What leaks with each workspace is seven and more.
+        assert end[0] <= middle[0] + 6, printed  # file descriptors
+        assert end[1] <= middle[1] + 3, printed  # threads
         assert end[2] <= middle[2] + 5, printed  # MB
         assert closed[0] <= 12, printed
         assert closed[1] <= 2, printed
