@@ -13,9 +13,9 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pytest_codex_workspace.cache.image_archive import Pieces
 from pytest_codex_workspace.engine.docker.find import find_engine
 from pytest_codex_workspace.engine.protocol import Engine
 from pytest_codex_workspace.images.debian import ensure_debian
@@ -24,36 +24,7 @@ from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
-__all__ = ["Pieces", "main"]
-
-
-class Pieces(io.RawIOBase):
-    """
-    A file of *pieces* that can be read once.
-    """
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces: Iterator[bytes] = iter(pieces)
-        self._left = memoryview(b"")
-
-    def readable(self) -> bool:
-        """
-        Return `True`.
-        """
-        return True
-
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        """
-        Fill *buffer* with what comes next, and return its length; 0 at the end.
-        """
-        while not self._left:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._left = memoryview(piece)
-        size = min(len(buffer), len(self._left))
-        buffer[:size], self._left = self._left[:size], self._left[size:]
-        return size
+__all__ = ["main"]
 
 
 def main(source: str, target: str, directory: Path | None = None) -> None:
@@ -66,7 +37,7 @@ def main(source: str, target: str, directory: Path | None = None) -> None:
         with _kept(engine, wanted, directory).open("rb") as saved:
             other.load(saved)
     elif missing := [one for one in wanted if other.image(one) is None]:
-        other.load(io.BufferedReader(Pieces(engine.save(missing)), 1 << 20))
+        other.load(io.BufferedReader(Pieces(engine.save(missing))))
     engine.close()
     other.close()
 

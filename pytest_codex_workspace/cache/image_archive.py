@@ -23,7 +23,7 @@ from ..engine.protocol import Advance, OnAdvance
 from ..engine.tar_headers import bounded_header
 from ..text.option_names import spell_option
 
-__all__ = ["ImageArchive", "ImageFound", "with_progress"]
+__all__ = ["ImageArchive", "ImageFound", "Pieces", "with_progress"]
 
 _DESCRIPTION_LIMIT = 16 * 1024 * 1024
 """The largest number of bytes of all descriptions."""
@@ -104,7 +104,7 @@ class ImageArchive:
             on_advance: called with the number of bytes that were read so far.
         """
         pieces = with_progress(self._pieces(), on_advance)
-        return cast("BinaryIO", io.BufferedReader(_Pieces(pieces), _PIECE))
+        return cast("BinaryIO", io.BufferedReader(Pieces(pieces), _PIECE))
 
     def _pieces(self) -> Iterator[bytes]:
         manifest = [
@@ -306,9 +306,9 @@ def with_progress(pieces: Iterable[bytes], on_advance: OnAdvance) -> Iterator[by
         on_advance(Advance(done, 0, "bytes"))
 
 
-class _Pieces(io.RawIOBase):
+class Pieces(io.RawIOBase):
     """
-    Pieces of bytes as a file.
+    Pieces of bytes as a file that can be read once.
     """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -316,9 +316,15 @@ class _Pieces(io.RawIOBase):
         self._rest = b""
 
     def readable(self) -> bool:
+        """
+        Return `True`.
+        """
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """
+        Fill *buffer* with what comes next, and return its length; 0 at the end.
+        """
         while not self._rest:
             piece = next(self._pieces, None)
             if piece is None:

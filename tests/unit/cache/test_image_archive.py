@@ -10,7 +10,7 @@ import tarfile
 
 import pytest
 
-from pytest_codex_workspace.cache.image_archive import ImageArchive
+from pytest_codex_workspace.cache.image_archive import ImageArchive, Pieces
 
 LAYER = b"the files of a layer"
 LIMIT = 1_000_000
@@ -223,3 +223,13 @@ def test_an_index_may_name_the_same_images_in_full(tmp_path, tag, index, other):
             ImageArchive(path, LIMIT)
     else:
         assert (tag,) == ImageArchive(path, LIMIT).images[0].tags
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_pieces_are_read_as_a_file(size):
+    """
+    An empty piece is not the end.
+    """
+    file = io.BufferedReader(Pieces(iter([b"ab", b"", b"cdef", b"g"])), size)
+
+    assert b"abcdefg" == b"".join(iter(lambda: file.read(2), b""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from types import SimpleNamespace
 
 import copy_images
@@ -64,13 +63,3 @@ def test_a_file_serves_several_engines(engines, tmp_path):
     assert [["a", "b", "c"]] == engines.saved
     assert [b"abc", b"abc"] == engines.loaded
     assert 1 == len(list(tmp_path.iterdir()))
-
-
-@pytest.mark.parametrize("size", [1, 3, 100])
-def test_pieces_are_read_as_a_file(size):
-    """
-    Empty pieces are not the end.
-    """
-    file = io.BufferedReader(copy_images.Pieces([b"ab", b"", b"cdef", b"g"]), size)
-
-    assert b"abcdefg" == b"".join(iter(lambda: file.read(2), b""))
