@@ -20,6 +20,7 @@ from pytest_codex_workspace.reporting.ci import VARIABLES
 from .helpers.no_programs import NoPrograms
 from .helpers.plugins import LEFT_OUT, without
 from .helpers.shares import is_in_share
+from .helpers.skips import skip_outside_ci
 
 MakeRepo = Callable[..., Path]
 
@@ -126,9 +127,7 @@ def engine_or_skip() -> None:
     try:
         find_engine(named_engine()).close()
     except EngineUnavailable as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error))
+        skip_outside_ci(str(error))
 
 
 @pytest.fixture
@@ -208,8 +207,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """
     for name in _missing_programs():
         if item.get_closest_marker(f"needs_{name}"):
-            reason = f"{name} is not installed"
-            pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
+            skip_outside_ci(f"{name} is not installed")
 
 
 @cache

@@ -23,6 +23,7 @@ from pytest_codex_workspace.errors import EngineUnavailable
 from tests.fakes.engine import FakeEngine
 
 from ..helpers.registry import local_registry
+from ..helpers.skips import skip_outside_ci
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -222,8 +223,7 @@ def docker_engine(engine_or_skip: None) -> Iterator[Engine]:
     The machine's engine, with the contract's image.
     """
     if not BUSYBOX.exists():
-        reason = f"{BUSYBOX} is missing: install Debian's busybox-static"
-        pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
+        skip_outside_ci(f"{BUSYBOX} is missing: install Debian's busybox-static")
     engine = find_engine()
     import_contract_image(engine)
     yield engine

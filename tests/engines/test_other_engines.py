@@ -19,6 +19,8 @@ from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
+from ..helpers.skips import skip_outside_ci
+
 _ROOT = Path(__file__).parents[2]
 _ISOLATION = "tests/integration/test_isolation.py"
 _SHORT = (
@@ -61,7 +63,7 @@ def test_the_contract_and_the_isolation_hold(name, engine_or_skip, small_images,
     S12: The contract holds, and nothing gets around the proxy.
     """
     if why := lacking():
-        pytest.fail(why, pytrace=False) if os.environ.get("CI") else pytest.skip(why)
+        skip_outside_ci(why)
     machine, tags = small_images
     with started(ROWS[name], default_home(), clients=False) as engine:
         _copy(machine, engine.url, tags, tmp_path / "images.tar")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+
+from .skips import skip_outside_ci
 
 
 @contextmanager
@@ -40,12 +41,11 @@ def programs_or_skip() -> tuple[str, str]:
     Return the paths of Chromium and its driver, or skip the test without them.
     """
     chromium, driver = (shutil.which(one) for one in ("chromium", "chromedriver"))
-    if chromium and driver:
-        return chromium, driver
-    text = "chromium and chromedriver are not installed (Debian: chromium, chromium-driver)"
-    if os.environ.get("CI"):
-        pytest.fail(text)
-    pytest.skip(text)
+    if not chromium or not driver:
+        skip_outside_ci(
+            "chromium and chromedriver are not installed (Debian: chromium, chromium-driver)"
+        )
+    return chromium, driver
 
 
 def short_directory() -> tempfile.TemporaryDirectory[str]:

@@ -8,9 +8,9 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from pytest_codex_workspace.engine.protocol import Engine
+
+from .skips import skip_outside_ci
 
 __all__ = ["outside_address"]
 
@@ -28,7 +28,7 @@ def outside_address(engine: Engine) -> Iterator[str]:
         yield ""
         return
     if os.geteuid() != 0:
-        pytest.skip("a server for port 443 in the network of this machine needs root")
+        skip_outside_ci("a server for port 443 in the network of this machine needs root")
     while True:
         address = ".".join(map(str, (10, 213, *secrets.token_bytes(2))))
         if _change("add", address) == 0:

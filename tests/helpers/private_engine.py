@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pytest
-
 from pytest_codex_workspace.engine.docker.find import find_engine
 from pytest_codex_workspace.engine.protocol import Engine
 from pytest_codex_workspace.errors import EngineUnavailable
+
+from .skips import skip_outside_ci
 
 _POOL = "base=10.204.0.0/22,size=24"
 
@@ -145,8 +145,7 @@ def private_engine(root: Path) -> Iterator[PrivateEngine]:
     Start one that keeps everything below *root*, and leave nothing of it behind.
     """
     if os.geteuid() != 0 or not shutil.which("dockerd") or not shutil.which("ip"):
-        reason = "a Docker daemon of our own needs root, dockerd and ip"
-        pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
+        skip_outside_ci("a Docker daemon of our own needs root, dockerd and ip")
     with ExitStack() as undo:
         made = PrivateEngine(root)
         made.data.mkdir(parents=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -14,10 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from .near_engine import near
 from .ports import free_port
+from .skips import skip_outside_ci
 
 _CONFIG = """\
 version: 0.1
@@ -83,8 +81,7 @@ def local_registry(root: Path, engine: str) -> Iterator[LocalRegistry]:
     """
     program = shutil.which("docker-registry")
     if program is None:
-        reason = "there is no docker-registry: install Debian's package of that name"
-        pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
+        skip_outside_ci("there is no docker-registry: install Debian's package of that name")
     root.mkdir(parents=True, exist_ok=True)
     config = root / "config.yml"
     with (root / "log").open("wb") as log, near(engine):

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 from pytest_codex_workspace.cli.main import main
+
+from ..helpers.skips import skip_outside_ci
 
 _SECONDS = 1500
 """An engine without any layer builds the image from nothing."""
@@ -27,16 +27,16 @@ def find_compose() -> list[str]:
     Return the command: the plugin, or the separate program. Without either, fail in CI, and skip
     elsewhere.
     """
-    if shutil.which("docker"):
-        plugin = ["docker", "compose"]
-        if subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode == 0:
-            return plugin
-        if shutil.which("docker-compose"):
-            return ["docker-compose"]
-    missing = "there is no Docker Compose: install the plugin, or Debian's package docker-compose"
-    if os.environ.get("CI"):
-        pytest.fail(missing, pytrace=False)
-    pytest.skip(missing)
+    plugin, program = ["docker", "compose"], "docker-compose"
+    has_docker = shutil.which("docker")
+    if (
+        has_docker
+        and not subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode
+    ):
+        return plugin
+    if not has_docker or not shutil.which(program):
+        skip_outside_ci(f"there is no Docker Compose: install the plugin, or Debian's {program}")
+    return [program]
 
 
 class Project:
