@@ -86,7 +86,7 @@ def test_a_failed_setup_names_who_asked(codex_workspace_factory, make_repo, pip_
 @pytest.mark.promise("S10")
 def test_a_client_that_is_gone_is_not_known(plain):
     """
-    S10: Nobody is named in its place, and an assertion shows who asked otherwise.
+    S10: Nobody else is named in its place, and an assertion shows who asked otherwise.
     """
     gone = (
         "import socket, struct; s = socket.create_connection(('proxy', 8080));"
@@ -99,6 +99,6 @@ def test_a_client_that_is_gone_is_not_known(plain):
 
     with pytest.raises(AssertionError, match=r"asked by: .*curl -sS http://present\.example/"):
         plain.network.assert_nothing_blocked()
-    # It may still be there, without the connection, when the proxy asks.
+    # The proxy may ask before the connection is gone.
     [request] = plain.network.requests(host="gone.example")
     assert request.process == "" or request.process.startswith("python3 -c import socket, struct;")

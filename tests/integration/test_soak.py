@@ -140,7 +140,7 @@ def test_soak(codex_engine, repo, record_property, capsys):
         }
         middle, end, closed = printed["middle"], printed["end"], printed["closed"]
         # On a busy machine, a network is not free in time, and there is one more, with five
-        # descriptors and two threads. What leaks with each workspace is seven and more.
+        # descriptors and two threads. What leaks with each workspace is there twelve times.
         assert end[0] <= middle[0] + 6, printed  # file descriptors
         assert end[1] <= middle[1] + 3, printed  # threads
         assert end[2] <= middle[2] + 5, printed  # MB

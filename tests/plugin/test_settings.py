@@ -364,7 +364,6 @@ def test_without_options_the_defaults_hold(example, monkeypatch):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     example.makepyfile(
         """
-        import sys
         from pytest_codex_workspace.plugin.settings import given_settings, settings_of, start_of
 
         def test_it(request):

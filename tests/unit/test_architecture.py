@@ -352,14 +352,11 @@ def test_each_session_of_a_test_names_its_engine():
     """
     The default is any engine that answers: the share of one engine ran on another one, unseen.
     """
-    files = sorted((ROOT / "tests/integration").rglob("*.py"))
-    made = [(path, one) for path in files for one in re.finditer(r"\bConfig\(", path.read_text())]
-
-    silent = [
-        f"{path.name}:{path.read_text()[: one.start()].count(chr(10)) + 1}"
-        for path, one in made
-        if "engine" not in path.read_text()[one.end() : one.end() + 200].partition(")")[0]
+    calls = [
+        (path.name, call)
+        for path in sorted((ROOT / "tests/integration").rglob("*.py"))
+        for call in re.findall(r"\bConfig\(([^)]*)", path.read_text())
     ]
 
-    assert made
-    assert [] == silent
+    assert calls
+    assert [] == [one for one in calls if "engine=" not in one[1]]
