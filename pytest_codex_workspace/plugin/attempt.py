@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "attempt_of", "begin_attempt", "end_attempts", "watch_end"]
 
 
+# Every run of pytest makes this class, and each further method of it takes time.
 @dataclass(eq=False, repr=False)
 class Attempt:
     """

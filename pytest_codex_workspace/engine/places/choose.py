@@ -51,11 +51,14 @@ def likely_place(choice: str, environ: Mapping[str, str]) -> Place | None:
         for place in places_of(choice, environ):
             if place.last_resort and is_there:
                 continue
-            local = not place.problem and place.url.startswith("unix://")
-            failure = _failure_of(unix_path(place.url)) if local else 0
-            if not place.problem and not failure:
-                return place
-            is_there = is_there or failure != errno.ENOENT
+            if not place.problem:
+                local = place.url.startswith("unix://")
+                failure = _failure_of(unix_path(place.url)) if local else 0
+                if not failure:
+                    return place
+                if failure == errno.ENOENT:
+                    continue
+            is_there = True
     except (EngineUnavailable, PluginError):
         # Whoever needs the engine gets this error.
         pass

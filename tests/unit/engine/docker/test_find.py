@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import subprocess
 import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, NoReturn
@@ -675,3 +676,19 @@ while data := engine.recv(999):
     assert ["GET /version"] == stub.calls
     (told,) = found.passed_over
     assert "docker: not found" in told
+
+
+def test_what_talks_to_a_daemon_is_loaded_with_the_first_daemon():
+    """
+    It takes as long as a native workspace, which needs none of it.
+    """
+    code = (
+        "import sys\n"
+        "from pytest_codex_workspace import session\n"
+        "from pytest_codex_workspace.engine.docker import find\n"
+        "print({'docker', 'requests', 'urllib3'} & sys.modules.keys())"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "set()\n" == done.stdout
