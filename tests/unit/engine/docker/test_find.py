@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from pytest_codex_workspace.engine.docker import find
+# Loaded here, and not by a run inside of this one, whose modules pytester forgets.
+from pytest_codex_workspace.engine.docker import engine, find
 from pytest_codex_workspace.engine.places import podman_connections, podman_service
 from pytest_codex_workspace.errors import EngineUnavailable
 
@@ -56,7 +57,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorder:
     A machine without engines and docker configuration.
     """
     recorder = Recorder()
-    monkeypatch.setattr(f"{find.__package__}.engine.DockerEngine", recorder)
+    monkeypatch.setattr(engine, "DockerEngine", recorder)
     monkeypatch.setattr(find, "open_engine", no_namespaces)
     monkeypatch.setattr(podman_connections, "_SYSTEM", ())
     monkeypatch.setattr(podman_service, "can_start_podman", lambda _: False)
